@@ -1,0 +1,206 @@
+"""Schedules in the admin."""
+
+import json
+from typing import Any
+from zoneinfo import available_timezones
+
+from django.contrib import admin, messages
+from django.contrib.admin.sites import NotRegistered
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django_celery_beat import models as celery_beat
+from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
+
+from beat_config import adoption, timing
+from beat_config.forms import FIRST_JOB, ScheduleForm, form_for
+from beat_config.models import Schedule, SchedulePolicy
+from beat_config.parameter_fields import PREFIX
+from beat_config.schedules import ArgumentsError, in_words, parameters_of
+from jobs import catalogue, starting, wording
+from jobs.models import Run
+from jobs.states import State
+
+for _model in (
+    celery_beat.PeriodicTask,
+    celery_beat.IntervalSchedule,
+    celery_beat.CrontabSchedule,
+    celery_beat.ClockedSchedule,
+    celery_beat.SolarSchedule,
+):
+    try:
+        admin.site.unregister(_model)
+    except NotRegistered:
+        # A version of django-celery-beat that registers fewer of them.
+        continue
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+    list_display = ("name", "shown_enabled", "what", "when", "next_run", "last_run")
+    list_filter = ("enabled",)
+    search_fields = ("name", "task")
+    list_per_page = 50
+    show_full_result_count = False
+    ordering = ("name",)
+    actions = ("run_now", "enable", "disable")
+    change_form_template = "beat_config/schedule_form.html"
+    conditional_fields = {
+        "every": "when == 'every'",
+        "unit": "when == 'every'",
+        "cron": "when == 'times'",
+        "time_zone": "when == 'times'",
+        "once": "when == 'once'",
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
+        last = Run.objects.filter(schedule=OuterRef("pk")).order_by("-id")
+        return (  # type: ignore[no-any-return]
+            super()
+            .get_queryset(request)
+            .select_related("policy", "interval", "crontab", "clocked", "solar")
+            .annotate(last_run_id=Subquery(last.values("pk")[:1]), last_state=Subquery(last.values("state")[:1]))
+        )
+
+    @display(description="Enabled", ordering="enabled", boolean=True)
+    def shown_enabled(self, schedule: Schedule) -> bool:
+        return bool(schedule.enabled)
+
+    @display(description="What")
+    def what(self, schedule: Schedule) -> str:
+        return catalogue.title(schedule.task)
+
+    @display(description="When")
+    def when(self, schedule: Schedule) -> str:
+        policy = _policy(schedule)
+        return "not looked at yet" if policy is None else in_words(policy)
+
+    @display(description="Next run", ordering="policy__next_fire_at")
+    def next_run(self, schedule: Schedule) -> str:
+        policy = _policy(schedule)
+        if policy is None or not schedule.enabled or policy.next_fire_at is None:
+            return "–"
+        if policy.error:
+            return "cannot run: see When"
+        return timezone.localtime(policy.next_fire_at).strftime("%Y-%m-%d %H:%M:%S")
+
+    @display(description="Last run", label={state.label: colour for state, colour in wording.COLOURS.items()})
+    def last_run(self, schedule: Schedule) -> str:
+        state = getattr(schedule, "last_state", None)
+        return State(state).label if state else "–"
+
+    def get_form(self, request: HttpRequest, obj: Schedule | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """Return the form for the job that is chosen: in the form just sent, in the address, or in the schedule."""
+        kwargs["form"] = form_for(_chosen(request, obj))
+        kwargs["fields"] = None
+        form = super().get_form(request, obj, change, **kwargs)
+        form.base_fields["task"].widget.attrs.update(
+            {
+                "hx-get": request.path,
+                "hx-vals": "js:{job: document.getElementById('id_task').value}",
+                "hx-params": "job",
+                "hx-select": "#job-parameters",
+                "hx-target": "#job-parameters",
+                "hx-swap": "outerHTML",
+            }
+        )
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
+        parameters = [name for name in form_for(_chosen(request, obj)).base_fields if name.startswith(PREFIX)]
+        return [
+            (None, {"fields": ["name", "enabled", "task"]}),
+            ("Parameters", {"fields": parameters, "classes": ["job-parameters"]}),
+            ("When", {"fields": ["when", ("every", "unit"), ("cron", "time_zone"), "once"]}),
+            ("If it goes otherwise", {"fields": ["catch_up", "overlap", "time_limit"], "classes": ["collapse"]}),
+            ("Notes", {"fields": ["description"], "classes": ["collapse"]}),
+        ]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        zones = {"time_zones": sorted(available_timezones())}
+        return super().changeform_view(request, object_id, form_url, {**zones, **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
+        cleaned = form.cleaned_data
+        if not catalogue.may_use(cleaned["task"], request.user):
+            raise PermissionDenied
+        policy = SchedulePolicy.objects.filter(pk=obj.pk).first() or SchedulePolicy()
+        timing.store(cleaned["timing"], obj, policy)
+        obj.task = cleaned["task"]
+        obj.args, obj.kwargs = "[]", json.dumps(cleaned["parameters"])
+        super().save_model(request, obj, form, change)
+        SchedulePolicy.objects.filter(pk=obj.pk).update(
+            expression=policy.expression,
+            day_rule=policy.day_rule,
+            catch_up=cleaned["catch_up"],
+            overlap=cleaned["overlap"],
+            time_limit=cleaned["time_limit"],
+        )
+        # Once more: the save's own signal did not know the policy yet.
+        adoption.adopt([obj.pk], timezone.now())
+        self._tell_next(request, obj)
+
+    def _tell_next(self, request: HttpRequest, schedule: Schedule) -> None:
+        policy = SchedulePolicy.objects.get(pk=schedule.pk)
+        if not schedule.enabled:
+            messages.info(request, "It is disabled: nothing runs until it is enabled.")
+        elif policy.error:
+            messages.error(request, policy.error)
+        elif policy.next_fire_at is None:
+            messages.warning(request, "It has no next run: its time is over.")
+        else:
+            moment = timezone.localtime(policy.next_fire_at)
+            messages.info(request, f"Next run: {moment:%A %Y-%m-%d %H:%M:%S %Z}.")
+
+    @action(description="Run now", permissions=["change"])
+    def run_now(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        started = []
+        for schedule in queryset:
+            if not catalogue.may_use(schedule.task, request.user):
+                raise PermissionDenied
+            try:
+                parameters = parameters_of(schedule)
+            except ArgumentsError as error:
+                messages.error(request, f"{schedule.name}: {error}")
+                continue
+            run = starting.start(
+                schedule.task, parameters, by=request.user.get_username(), schedule=schedule
+            )
+            link = reverse("admin:jobs_run_change", args=[run.pk])
+            started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))
+        for line in started:
+            messages.success(request, line)
+
+    @action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        self._switch(request, queryset, enabled=True)
+
+    @action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        self._switch(request, queryset, enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Schedule], *, enabled: bool) -> None:
+        ids = list(queryset.values_list("pk", flat=True))
+        celery_beat.PeriodicTask.objects.filter(pk__in=ids).update(enabled=enabled)
+        adoption.adopt(ids, timezone.now())
+        celery_beat.PeriodicTasks.update_changed()
+        messages.success(request, f"{len(ids)} {'enabled' if enabled else 'disabled'}.")
+
+
+def _policy(schedule: Schedule) -> SchedulePolicy | None:
+    return getattr(schedule, "policy", None)
+
+
+def _chosen(request: HttpRequest, schedule: Schedule | None) -> str:
+    current = schedule.task if schedule else FIRST_JOB
+    return request.POST.get("task") or request.GET.get("job") or current

@@ -1,0 +1,74 @@
+"""Celery beat's scheduler class: record what is due, have it sent, heal what was left behind."""
+
+import logging
+import time
+from datetime import datetime
+from typing import Any
+
+from celery.beat import Scheduler
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from beat_config import adoption, recorder
+from jobs import claims
+from jobs.dispatcher import Dispatcher, DispatchThread
+from jobs.models import Service
+from jobs.publisher import Publisher
+from jobs.services import INTERVAL, ServiceRecord
+
+logger = logging.getLogger(__name__)
+
+# An edit is in force after this long at the latest; one look is one indexed query.
+POLL = 0.2
+RETRY = 1.0
+
+
+class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
+    """Fires what the database says is due; set as the application's beat_scheduler.
+
+    Any number of beats may run at the same time: rows are locked while they are decided on, and a fire
+    has one decision by a unique constraint.
+    """
+
+    max_interval = POLL
+
+    def setup_schedule(self) -> None:
+        publisher = Publisher(self.app, settings.SECRET_KEY)
+        self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue))
+        self._record = ServiceRecord(Service.Kind.BEAT)
+        self._chores_at = 0.0
+        self._dispatching.start()
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Do one round; return the seconds until the next."""
+        try:
+            return self._round(timezone.now())
+        except DatabaseError as error:
+            # Celery's beat would exit. What is due stays due: the cursor has not moved.
+            logger.warning("cannot use the database, trying again in %g s: %s", RETRY, error)
+            connection.close_if_unusable_or_obsolete()
+            return RETRY
+
+    def close(self) -> None:
+        self._dispatching.stop()
+        try:
+            self._record.remove()
+        except DatabaseError as error:
+            logger.warning("cannot take this beat off the database's list: %s", error)
+
+    def _round(self, now: datetime) -> float:
+        if time.monotonic() >= self._chores_at:
+            self._chores(now)
+            self._chores_at = time.monotonic() + INTERVAL
+        if recorder.record_due(now):
+            self._dispatching.wake()
+            return 0.0
+        return POLL
+
+    def _chores(self, now: datetime) -> None:
+        self._record.write(now)
+        while adoption.sweep(now) == adoption.BATCH:
+            pass
+        claims.interrupt_expired(now)
+        claims.expire_waiting(now)

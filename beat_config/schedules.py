@@ -1,0 +1,135 @@
+"""From the rows of a schedule to its pure trigger and policy, and to where its cursor belongs."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from beat_config.bounds import Bounded
+from beat_config.models import SchedulePolicy
+from beat_config.planner import Policy
+from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
+from beat_config.wording import describe
+
+# Everything a trigger is made of; fetched together, so that a batch costs one query.
+RELATED = ("schedule__interval", "schedule__crontab", "schedule__clocked", "schedule__solar")
+
+
+class ArgumentsError(ValueError):
+    """The arguments of a `PeriodicTask` are not what a job takes: named values, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a schedule stands: its next fire, and the anchor and fingerprint that this came from."""
+
+    next_fire_at: datetime | None
+    anchor: datetime
+    fingerprint: str
+
+
+def trigger_of(policy: SchedulePolicy) -> Trigger:
+    """Return the trigger that the schedule's rows describe; raise TriggerError when they describe none."""
+    return _trigger(policy, policy.anchor)
+
+
+def in_words(policy: SchedulePolicy) -> str:
+    """Return when the schedule fires, in words, or the sentence that says why it cannot."""
+    task = policy.schedule
+    try:
+        words = describe(_unbounded(task, policy, policy.anchor))
+    except TriggerError as error:
+        return str(error)
+    if task.start_time:
+        words += f", from {timezone.localtime(task.start_time):%Y-%m-%d %H:%M}"
+    if task.expires:
+        words += f", until {timezone.localtime(task.expires):%Y-%m-%d %H:%M}"
+    return words
+
+
+def policy_of(policy: SchedulePolicy) -> Policy:
+    return Policy(
+        catch_up=policy.catch_up,  # type: ignore[arg-type]  # the model's choices are the planner's words
+        window=policy.catch_up_window,
+        cap=policy.catch_up_cap,
+        grace=policy.grace,
+    )
+
+
+def parameters_of(task: PeriodicTask) -> dict[str, Any]:
+    """Return the job's parameters; raise ArgumentsError when the row holds something else than named ones."""
+    try:
+        positional, named = json.loads(task.args or "[]"), json.loads(task.kwargs or "{}")
+    except ValueError as error:
+        raise ArgumentsError(f"cannot read the arguments: not JSON ({error}); save the schedule again") from error
+    if positional or not isinstance(named, dict):
+        raise ArgumentsError(f"cannot run with positional arguments {task.args}: name them in kwargs")
+    return named
+
+
+def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
+    """Return where the cursor belongs at *now*: unchanged rows keep theirs, changed ones start from now.
+
+    Raises TriggerError when the rows describe no trigger.
+    """
+    fingerprint = _fingerprint(policy)
+    if fingerprint == policy.fingerprint and policy.next_fire_at is not None:
+        return Cursor(policy.next_fire_at, policy.anchor, fingerprint)
+    if not policy.schedule.enabled:
+        return Cursor(None, policy.anchor, fingerprint)
+    anchor = policy.anchor if fingerprint == policy.fingerprint else policy.schedule.start_time or now
+    return Cursor(_trigger(policy, anchor).after(now), anchor, fingerprint)
+
+
+def has_changed(policy: SchedulePolicy) -> bool:
+    """Tell whether the rows say something else than what the cursor was computed from."""
+    return _fingerprint(policy) != policy.fingerprint
+
+
+def _trigger(policy: SchedulePolicy, anchor: datetime) -> Trigger:
+    task = policy.schedule
+    return Bounded(_unbounded(task, policy, anchor), start=task.start_time, end=task.expires)
+
+
+def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> Trigger:
+    if task.interval is not None:
+        period = timedelta(**{task.interval.period: task.interval.every})
+        return Interval(period=period, anchor=anchor)
+    if task.crontab is not None:
+        columns = task.crontab
+        line = policy.expression or " ".join(
+            (columns.minute, columns.hour, columns.day_of_month, columns.month_of_year, columns.day_of_week)
+        )
+        return Crontab(expression=line, zone=columns.timezone, day_rule=policy.day_rule)  # type: ignore[arg-type]
+    if task.clocked is not None:
+        return Clocked(at=task.clocked.clocked_time)
+    if task.solar is not None:
+        raise TriggerError(
+            f"cannot fire {task.name!r} at {task.solar.event}: solar schedules are not supported by this version;"
+            " choose times or an interval",
+            field="solar",
+            value=str(task.solar.event),
+        )
+    raise TriggerError(
+        f"cannot fire {task.name!r}: it has no interval, crontab or time", field="schedule", value=str(task.name)
+    )
+
+
+def _fingerprint(policy: SchedulePolicy) -> str:
+    task = policy.schedule
+    columns: list[Any] = [task.enabled, task.start_time, task.expires, policy.expression, policy.day_rule]
+    if task.interval is not None:
+        columns += [task.interval.every, task.interval.period]
+    if task.crontab is not None:
+        tab = task.crontab
+        columns += [tab.minute, tab.hour, tab.day_of_month, tab.month_of_year, tab.day_of_week, tab.timezone]
+    if task.clocked is not None:
+        columns.append(task.clocked.clocked_time)
+    if task.solar is not None:
+        columns += [task.solar.event, task.solar.latitude, task.solar.longitude]
+    text = json.dumps([str(column) for column in columns])
+    return hashlib.sha256(text.encode()).hexdigest()

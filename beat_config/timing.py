@@ -1,0 +1,111 @@
+"""When a schedule fires, as the form asks for it and as django-celery-beat's tables keep it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from beat_config import cron
+from beat_config.models import DayRule, SchedulePolicy
+from beat_config.triggers import Clocked, Crontab, Interval, Trigger, parse_zone
+
+__all__ = ["UNITS", "Every", "Once", "Times", "Timing", "check", "initial", "of", "parse_zone", "store"]
+
+UNITS = [(unit, unit) for unit in ("seconds", "minutes", "hours", "days", "weeks")]
+DAYS_A_WEEK = 7
+# The columns of a crontab row, in the order of a line.
+COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+# What only our own cron lines know; django-celery-beat's columns then hold the nearest they can say.
+_OWN_NOTATION = ("L", "W", "#")
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    number: int
+    unit: str
+
+    def trigger(self, anchor: datetime) -> Trigger:
+        return Interval(period=timedelta(**{self.unit: self.number}), anchor=anchor)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    line: str
+    zone: ZoneInfo
+    day_rule: DayRule
+
+    def trigger(self, _anchor: datetime) -> Trigger:
+        return Crontab(expression=self.line, zone=self.zone, day_rule=self.day_rule.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    at: datetime
+
+    def trigger(self, _anchor: datetime) -> Trigger:
+        return Clocked(at=self.at)
+
+
+Timing = Every | Times | Once
+
+
+def check(timing: Timing) -> None:
+    """Raise TriggerError when *timing* can never fire or cannot be read."""
+    timing.trigger(datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def of(task: PeriodicTask, policy: SchedulePolicy) -> Timing | None:
+    """Return the timing that the rows say; None for one that the form has no words for (solar)."""
+    if task.interval is not None:
+        every, unit = task.interval.every, task.interval.period
+        if unit == "days" and every % DAYS_A_WEEK == 0:
+            every, unit = every // DAYS_A_WEEK, "weeks"
+        return Every(every, unit)
+    if task.crontab is not None:
+        line = policy.expression or " ".join(getattr(task.crontab, column) for column in COLUMNS)
+        return Times(line, task.crontab.timezone, DayRule(policy.day_rule))
+    if task.clocked is not None:
+        return Once(task.clocked.clocked_time)
+    return None
+
+
+def initial(timing: Timing | None) -> dict[str, Any]:
+    """Return the form's values for *timing*."""
+    match timing:
+        case Every(number, unit):
+            return {"when": "every", "every": number, "unit": unit}
+        case Times(line, zone, _):
+            return {"when": "times", "cron": line, "time_zone": str(zone)}
+        case Once(at):
+            return {"when": "once", "once": at}
+        case None:
+            return {}
+
+
+def store(timing: Timing, task: PeriodicTask, policy: SchedulePolicy) -> None:
+    """Point the unsaved *task* and *policy* at rows that say *timing*; the rows are shared with others that say it."""
+    task.interval = task.crontab = task.clocked = task.solar = None
+    task.one_off = isinstance(timing, Once)
+    policy.expression = ""
+    match timing:
+        case Every(number, unit):
+            if unit == "weeks":
+                number, unit = number * DAYS_A_WEEK, "days"
+            task.interval = _row(IntervalSchedule, every=number, period=unit)
+        case Times(line, zone, day_rule):
+            fields = cron.normalise(line).split()
+            columns = dict(zip(COLUMNS, fields[-len(COLUMNS) :], strict=True))
+            if len(fields) > len(COLUMNS) or any(mark in "".join(fields) for mark in _OWN_NOTATION):
+                policy.expression = " ".join(fields)
+                columns = {name: "*" if any(m in text for m in _OWN_NOTATION) else text for name, text in columns.items()}
+            policy.day_rule = day_rule
+            task.crontab = _row(CrontabSchedule, timezone=zone, **columns)
+        case Once(at):
+            task.clocked = _row(ClockedSchedule, clocked_time=at)
+
+
+def _row(model: Any, **values: Any) -> Any:
+    # Not get_or_create: nothing keeps others from having made the same row twice.
+    return model.objects.filter(**values).first() or model.objects.create(**values)

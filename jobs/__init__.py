@@ -1,0 +1,19 @@
+"""What can be run: jobs with typed parameters, found by their decorator, and their runs.
+
+A job of one's own is one file in the jobs folder::
+
+    from pathlib import Path
+    from jobs import job
+
+    @job(timeout="10m")
+    def tidy(folder: Path, keep_days: int = 30) -> None:
+        '''Delete files in *folder* older than *keep_days* days.'''
+
+Importing this package imports neither Django nor Celery nor pydantic: every run's child process does it.
+"""
+
+from jobs.errors import JobFailed
+from jobs.parameters import Check, Code, Label, Lines
+from jobs.registry import job
+
+__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "job"]

@@ -1,0 +1,158 @@
+"""The history: what ran, what did not and why, and what it printed."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST, require_safe
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+
+from jobs import catalogue, claims, starting, wording
+from jobs.models import Run
+from jobs.states import ACTIVE, State
+
+
+@admin.register(Run)
+class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+    list_display = ("number", "shown_state", "what", "due", "started", "took", "why")
+    list_display_links = ("number", "what")
+    list_filter = ("state", "origin", ("created_at", RangeDateTimeFilter))
+    list_filter_submit = True
+    list_per_page = 50
+    show_full_result_count = False
+    ordering = ("-id",)
+    actions = ()
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Run | None = None) -> bool:
+        return False
+
+    @display(description="Run", ordering="id")
+    def number(self, run: Run) -> str:
+        return f"{run.pk}"
+
+    @display(description="State", label={state.label: colour for state, colour in wording.COLOURS.items()})
+    def shown_state(self, run: Run) -> str:
+        return State(run.state).label
+
+    @display(description="What")
+    def what(self, run: Run) -> str:
+        title = catalogue.title(run.job)
+        if not run.schedule_name:
+            return title
+        return format_html('{} <span class="text-xs">{}</span>', run.schedule_name, title)
+
+    @display(description="Due", ordering="id")
+    def due(self, run: Run) -> str:
+        return _moment(run.fire_time) if run.fire_time else "by hand"
+
+    @display(description="Started")
+    def started(self, run: Run) -> str:
+        return _moment(run.started_at)
+
+    @display(description="Took")
+    def took(self, run: Run) -> str:
+        return wording.seconds(wording.duration(run, timezone.now()))
+
+    @display(description="Why")
+    def why(self, run: Run) -> str:
+        many = f"{run.covers} times: " if run.covers > 1 else ""
+        text = f"{many}{run.reason}"
+        return text if len(text) <= _LIST_REASON else f"{text[:_LIST_REASON]}…"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("<int:run_id>/live/", view(require_safe(self.live)), name="jobs_run_live"),
+            path("<int:run_id>/cancel/", view(require_POST(self.cancel)), name="jobs_run_cancel"),
+            path("<int:run_id>/again/", view(require_POST(self.again)), name="jobs_run_again"),
+        ]
+        return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the run; nothing on it can be edited."""
+        del form_url
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = self.get_object(request, object_id)
+        if run is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        context = {
+            **self.admin_site.each_context(request),
+            **_facts(run),
+            "title": str(run),
+            "opts": self.opts,
+            "may_change": self.has_change_permission(request),
+            **(extra_context or {}),
+        }
+        return render(request, "jobs/run.html", context)
+
+    def live(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Return the part of a run's page that changes, or 204 when the page shows it already."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(Run, pk=run_id)
+        facts = _facts(run)
+        if request.GET.get("seen") == facts["version"] and run.state != State.RUNNING:
+            return HttpResponse(status=204)
+        return render(request, "jobs/run_live.html", {**facts, "may_change": self.has_change_permission(request)})
+
+    def cancel(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        self._require_change(request)
+        if claims.cancel(run_id, by=request.user.get_username(), now=timezone.now()):
+            messages.success(request, f"Run {run_id} is being cancelled.")
+        else:
+            messages.warning(request, f"Run {run_id} had already ended.")
+        return redirect(reverse("admin:jobs_run_change", args=[run_id]))
+
+    def again(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        self._require_change(request)
+        run = get_object_or_404(Run, pk=run_id)
+        if not catalogue.may_use(run.job, request.user):
+            raise PermissionDenied
+        new = starting.start_again(run, by=request.user.get_username())
+        messages.success(request, f"Run {run.pk} is run again, as run {new.pk}.")
+        return redirect(reverse("admin:jobs_run_change", args=[new.pk]))
+
+    def _require_change(self, request: HttpRequest) -> None:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+
+
+_LIST_REASON = 80
+
+
+def _moment(moment: Any) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S") if moment else "–"
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    now = timezone.now()
+    state = State(run.state)
+    pieces = wording.output(run)
+    return {
+        "run": run,
+        "state": state.label,
+        "colour": wording.COLOURS[state],
+        "active": state in ACTIVE,
+        "running": state is State.RUNNING,
+        "job_title": catalogue.title(run.job),
+        "took": wording.seconds(wording.duration(run, now)),
+        "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
+        "started_by": wording.started_by(run),
+        "parameters": catalogue.shown_parameters(run.job, run.parameters),
+        "output": pieces,
+        # What the page shows; the same again need not be sent again.
+        "version": f"{run.state}-{run.reason}-{sum(len(piece.text) for piece in pieces)}",
+    }

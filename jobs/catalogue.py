@@ -1,0 +1,58 @@
+"""This process's registry: the built-in jobs and those of the configured folder, read again when files change."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from jobs.discovery import Registry, discover
+
+MASK = "••••••••"
+
+_reading = threading.Lock()
+
+
+def registry() -> Registry:
+    """Return the jobs there are now; cheap when no file has changed."""
+    # Discovery imports files; two threads of a pool must not import one file at the same time.
+    with _reading:
+        return discover(settings.SCHEDULER_PATHS.jobs)
+
+
+def title(name: str) -> str:
+    """Return the title of the job called *name*, or the name itself when there is no such job."""
+    jobs = registry()
+    return jobs[name].title if name in jobs else name
+
+
+def may_use(name: str, user: Any) -> bool:
+    """Tell whether *user* may schedule and start this job: some, like commands, have a permission of their own."""
+    jobs = registry()
+    needed = jobs[name].permission if name in jobs else None
+    return needed is None or bool(user.has_perm(needed))
+
+
+def shown_parameters(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the parameters of a run as people read them, (label, value), secrets masked."""
+    jobs = registry()
+    known = {each.name: each for each in jobs[name].parameters} if name in jobs else {}
+    shown = []
+    for key, value in values.items():
+        parameter = known.get(key)
+        if value in (None, "", [], {}):
+            continue
+        shown.append((parameter.label if parameter else key, _shown(value, parameter.kind if parameter else "text")))
+    return shown
+
+
+def _shown(value: Any, kind: str) -> str:
+    if kind == "secret":
+        return MASK
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "\n".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return "\n".join(f"{key} = {item}" for key, item in value.items())
+    return str(value)

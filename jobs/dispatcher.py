@@ -1,0 +1,120 @@
+"""The one way a run gets to the broker: take what is due to be sent, publish it, mark it queued."""
+
+import logging
+import threading
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from jobs.messages import Message
+from jobs.models import Run
+from jobs.publisher import BrokerUnavailable, Publisher, Shipment
+from jobs.states import WAITING, State
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+POLL = 0.2
+# How long a taken row stays away from other dispatchers: longer than a batch can wait for its confirms.
+TAKEN_FOR = timedelta(seconds=60)
+# A queued run is sent again after this long; the second message is harmless, only one claim succeeds.
+SEND_AGAIN_AFTER = timedelta(minutes=15)
+REFUSED_AGAIN_AFTER = timedelta(seconds=30)
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+
+
+class Dispatcher:
+    """Sends waiting runs through *publisher*; any number of dispatchers may work on one database."""
+
+    def __init__(self, publisher: Publisher, default_queue: str) -> None:
+        self._publisher = publisher
+        self._default_queue = default_queue
+
+    def send_due(self, now: datetime) -> int:
+        """Send a batch of the runs that are due to be sent; return how many the broker took over.
+
+        Raises BrokerUnavailable after giving the batch back, so that it goes first when the broker is back.
+        """
+        runs = self._take(now)
+        if not runs:
+            return 0
+        try:
+            receipt = self._publisher.publish([self._shipment(run) for run in runs])
+        except BrokerUnavailable:
+            _waiting(run["id"] for run in runs).update(dispatch_at=now)
+            raise
+        with transaction.atomic():
+            sent = _waiting(receipt.confirmed)
+            sent.filter(state=State.PENDING).update(state=State.QUEUED, queued_at=timezone.now(), reason="")
+            sent.update(dispatch_at=now + SEND_AGAIN_AFTER)
+            for run_id, reason in receipt.refused.items():
+                logger.warning("Run %s %s", run_id, reason)
+                _waiting([run_id]).update(reason=reason, dispatch_at=now + REFUSED_AGAIN_AFTER)
+        return len(receipt.confirmed)
+
+    def _take(self, now: datetime) -> list[dict[str, Any]]:
+        due = Run.objects.filter(state__in=sorted(WAITING), dispatch_at__lte=now)
+        if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
+            return []
+        with transaction.atomic():
+            rows = list(
+                due.order_by("dispatch_at", "id")
+                .select_for_update(skip_locked=True)
+                .values("id", "attempt", "route")[:BATCH]
+            )
+            Run.objects.filter(pk__in=[row["id"] for row in rows]).update(dispatch_at=now + TAKEN_FOR)
+        return rows
+
+    def _shipment(self, row: dict[str, Any]) -> Shipment:
+        route = row["route"] or {}
+        exchange = route.get("exchange", "")
+        return Shipment(
+            Message(row["id"], row["attempt"]),
+            exchange=exchange,
+            # The default exchange routes by the name of the queue.
+            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._default_queue),
+            priority=route.get("priority"),
+            headers=route.get("headers", {}),
+        )
+
+
+class DispatchThread(threading.Thread):
+    """Sends what waits, for as long as it lives: at once when woken, at the latest every POLL seconds."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__(name="dispatcher", daemon=True)
+        self._dispatcher = dispatcher
+        self._work = threading.Event()
+        self._stopping = threading.Event()
+
+    def wake(self) -> None:
+        self._work.set()
+
+    def stop(self) -> None:
+        """End the thread after the batch it is sending; wait for that."""
+        self._stopping.set()
+        self._work.set()
+        self.join()
+
+    def run(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            while not self._stopping.is_set():
+                try:
+                    if not self._dispatcher.send_due(timezone.now()):
+                        self._work.wait(POLL)
+                        self._work.clear()
+                    pause = FIRST_PAUSE
+                except (BrokerUnavailable, DatabaseError) as error:
+                    logger.warning("%s; trying again in %g s, runs wait meanwhile", error, pause)
+                    connection.close_if_unusable_or_obsolete()
+                    self._stopping.wait(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+        finally:
+            connection.close()
+
+
+def _waiting(ids: Any) -> Any:
+    return Run.objects.filter(pk__in=list(ids), state__in=sorted(WAITING))

@@ -1,0 +1,66 @@
+"""Beat and workers say that they are alive, in a table that the supervisor and the admin read."""
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from jobs.models import Service
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 5.0
+FORGET_AFTER = timedelta(days=1)
+
+
+class ServiceRecord:
+    """This process's row. The supervisor names it by SCHEDULER_SERVICE_ID; started by hand it names itself."""
+
+    def __init__(self, kind: Service.Kind) -> None:
+        host, pid = socket.gethostname(), os.getpid()
+        self.instance = os.environ.get("SCHEDULER_SERVICE_ID") or f"{kind}@{host}:{pid}:{uuid.uuid4().hex[:8]}"
+        self._columns = {"kind": kind, "host": host, "pid": pid, "started_at": timezone.now()}
+
+    def write(self, now: datetime) -> None:
+        """Say alive; the first time, also forget services that nobody has seen for a day."""
+        if Service.objects.filter(instance=self.instance).update(seen_at=now) == 1:
+            return
+        Service.objects.filter(seen_at__lt=now - FORGET_AFTER).delete()
+        Service.objects.update_or_create(instance=self.instance, defaults={**self._columns, "seen_at": now})
+
+    def remove(self) -> None:
+        Service.objects.filter(instance=self.instance).delete()
+
+
+class AliveThread(threading.Thread):
+    """Writes a worker's record every INTERVAL seconds; a solo worker is busy with its job meanwhile."""
+
+    def __init__(self, record: ServiceRecord) -> None:
+        super().__init__(name="alive", daemon=True)
+        self._record = record
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+    def run(self) -> None:
+        try:
+            while True:
+                try:
+                    self._record.write(timezone.now())
+                except DatabaseError as error:
+                    logger.warning("cannot say in the database that this worker is alive: %s", error)
+                    connection.close_if_unusable_or_obsolete()
+                if self._stopping.wait(INTERVAL):
+                    break
+            self._record.remove()
+        except DatabaseError as error:
+            logger.warning("cannot take this worker off the database's list: %s", error)
+        finally:
+            connection.close()

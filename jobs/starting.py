@@ -1,0 +1,35 @@
+"""Runs that no schedule asked for: started by hand, or again."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from jobs.models import Origin, Run
+
+
+def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None) -> Run:
+    """Record a run that goes to a worker at once; *schedule* is the `PeriodicTask` it is a run of, if any."""
+    return Run.objects.create(
+        schedule=schedule,
+        schedule_name=schedule.name if schedule else "",
+        job=job,
+        parameters=parameters,
+        origin=Origin.MANUAL,
+        requested_by=by,
+        dispatch_at=timezone.now(),
+    )
+
+
+def start_again(run: Run, *, by: str) -> Run:
+    """Record a new run with the job, parameters and route of *run*."""
+    return Run.objects.create(
+        schedule_id=run.schedule_id,
+        schedule_name=run.schedule_name,
+        job=run.job,
+        parameters=run.parameters,
+        time_limit=run.time_limit,
+        route=run.route,
+        origin=Origin.MANUAL,
+        requested_by=by,
+        dispatch_at=timezone.now(),
+    )

@@ -1,0 +1,56 @@
+"""What differs between operating systems, behind one set of names: the only place that asks which one this is.
+
+Imports the standard library alone until processes are involved, so that a bare Python can use the rest.
+"""
+
+import sys
+
+from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree
+from scheduler_app.platforms.rabbitmq import RabbitMQInstallation, find_rabbitmq
+
+if sys.platform == "win32":
+    from scheduler_app.platforms.windows import (
+        control_address,
+        default_pool,
+        has_display,
+        is_restricted,
+        kill_own_tree,
+        rabbitmq_install_hint,
+        restrict_to_owner,
+        signal_main_thread,
+        spawn,
+        venv_install_hint,
+    )
+else:
+    from scheduler_app.platforms.posix import (
+        control_address,
+        default_pool,
+        has_display,
+        is_restricted,
+        kill_own_tree,
+        rabbitmq_install_hint,
+        restrict_to_owner,
+        signal_main_thread,
+        spawn,
+        venv_install_hint,
+    )
+
+from scheduler_app.platforms.ports import port_holder
+
+__all__ = [
+    "TREE_VARIABLE",
+    "ProcessTree",
+    "RabbitMQInstallation",
+    "control_address",
+    "default_pool",
+    "find_rabbitmq",
+    "has_display",
+    "is_restricted",
+    "kill_own_tree",
+    "port_holder",
+    "rabbitmq_install_hint",
+    "restrict_to_owner",
+    "signal_main_thread",
+    "spawn",
+    "venv_install_hint",
+]

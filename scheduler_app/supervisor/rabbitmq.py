@@ -1,0 +1,255 @@
+"""A RabbitMQ node of our own: started through `erl` itself as the current user, on loopback only.
+
+No epmd and no listener for Erlang's distribution, so nothing but AMQP listens and several installations live
+side by side, next to a system's RabbitMQ. The node ends when its stdin closes, so it cannot outlive who started it.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from scheduler_app import platforms
+from scheduler_app.broker import NodeCredentials, node_credentials, node_credentials_with_free_port
+from scheduler_app.paths import Paths
+from scheduler_app.platforms import RabbitMQInstallation
+
+NODE_NAME = "scheduler@localhost"  # fixed: the store belongs to a node name, and machines change theirs
+HANDSHAKE_TIMEOUT = 5.0  # seconds for each answer of the node
+PREDECESSOR_TIMEOUT = 10.0  # seconds a node of ours gets to end by itself, before it is killed
+HALT_AFTER = 20_000  # milliseconds that an orderly end may take; what was confirmed survives a halt too
+CONSUMER_TIMEOUT = 30 * 24 * 3600 * 1000  # milliseconds; the default of 30 minutes is shorter than many a job
+
+# Reads stdin from the first moment of the boot on. "stop" (115, 116, 111, 112; numbers need no quotes on a Windows
+# command line) or the end of the file ends the node.
+LIFELINE = (
+    "spawn(fun() -> "
+    "Wait = fun(Again) -> case io:get_line([]) of "
+    "eof -> ok; {error, _} -> ok; [115, 116, 111, 112 | _] -> ok; _ -> Again(Again) end end, "
+    "Wait(Wait), "
+    f"spawn(fun() -> timer:sleep({HALT_AFTER}), erlang:halt(1) end), "
+    "init:stop() end)."
+)
+
+# As RabbitMQ's own start script has them, and: no busy waiting, two schedulers instead of one a core.
+EMULATOR_OPTIONS = (
+    *("+W", "w", "+B", "i", "+S", "2:2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
+    *("+MBas", "ageffcbf", "+MHas", "ageffcbf", "+MBlmbcs", "512", "+MHlmbcs", "512", "+MMmcs", "30"),
+)
+
+
+class PrivateNode:
+    """How to start the node of one data folder, and whether it answers. Whoever starts it owns the process."""
+
+    def __init__(self, installation: RabbitMQInstallation, paths: Paths) -> None:
+        self.installation = installation
+        self.paths = paths
+        self.folder = paths.rabbitmq
+
+    def argv(self) -> list[str]:
+        """Return the command; its stdin is the lifeline and must be a pipe. The same at every start."""
+        return [
+            str(self.installation.erl),
+            *EMULATOR_OPTIONS,
+            *("-noshell", "-boot", "start_sasl"),
+            *("-eval", LIFELINE, "-s", "rabbit", "boot"),
+            *("-sname", NODE_NAME, "-start_epmd", "false", "-dist_listen", "false"),
+            # Nothing listens there; RabbitMQ asks for the number while it boots, and would wait for epmd's answer.
+            *("-erl_epmd_port", "1"),
+            *(
+                "-kernel",
+                "inet_dist_use_interface",
+                "{127,0,0,1}",
+                "-kernel",
+                "prevent_overlapping_partitions",
+                "false",
+            ),
+            *("-syslog", "logger", "[]", "-syslog", "syslog_error_logger", "false"),
+            # Means nothing to Erlang; by it we know our own node again.
+            *("-scheduler_app", self.folder.as_posix()),
+        ]
+
+    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Return the node's whole environment, the same at every start; no setting of a system's RabbitMQ gets in."""
+        user = node_credentials(self.paths).user
+        home = self.folder / "home"
+        own = {
+            "HOME": str(home),
+            # Windows' Erlang looks for the cookie here; elsewhere there is no drive and nothing reads them.
+            **({"HOMEDRIVE": home.drive, "HOMEPATH": str(home)[len(home.drive) :]} if home.drive else {}),
+            "ERL_LIBS": str(self.installation.home / "plugins"),
+            "ERL_CRASH_DUMP_SECONDS": "0",  # none is written
+            "ERL_MAX_PORTS": "4096",
+            "ERL_MAX_ETS_TABLES": "50000",
+            "RABBITMQ_BASE": self.folder.as_posix(),
+            "RABBITMQ_NODENAME": NODE_NAME,
+            "RABBITMQ_CONF_ENV_FILE": self._file("env.conf"),
+            "RABBITMQ_CONFIG_FILE": self._file("rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": self._file("advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self._file("enabled_plugins"),
+            "RABBITMQ_PLUGINS_DIR": (self.installation.home / "plugins").as_posix(),
+            "RABBITMQ_PLUGINS_EXPAND_DIR": self._file("plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": self._file("generated"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": self._file(f"feature-flags-{user}"),
+            "RABBITMQ_MNESIA_BASE": self._file("store"),
+            # RabbitMQ makes its first user when its store is empty: another user has another store.
+            "RABBITMQ_MNESIA_DIR": self._file(f"store/{user}"),
+            "RABBITMQ_LOG_BASE": self._file("log"),
+            "RABBITMQ_LOGS": "-",  # standard output, into the supervisor's file for this service
+            "RABBITMQ_PID_FILE": self._file("node.pid"),
+        }
+        foreign = ("RABBITMQ_", "ERL_", "ERLANG_")
+        return {**{name: value for name, value in environ.items() if not name.upper().startswith(foreign)}, **own}
+
+    def write_configuration(self) -> None:
+        """Make everything ready for a start; waits for an earlier node of this folder to end, or ends it.
+
+        Picks and stores a new port when somebody else has taken the node's own. Raises BrokerError.
+        """
+        self._end_predecessor()
+        credentials = node_credentials_with_free_port(self.paths)
+        for name in ("home", "store", "log", "plugins", "generated"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        # Erlang insists on a cookie that nobody else can read; on the command line everybody could.
+        _write_private(self.folder / "home" / ".erlang.cookie", credentials.cookie, mode=0o400)
+        _write_private(self.folder / "rabbitmq.conf", _configuration(credentials))
+        _write_private(self.folder / "enabled_plugins", "[].\n")
+        _write_private(self.folder / "advanced.config", "[].\n")
+        _write_private(self.folder / "env.conf", "")
+
+    def is_ready(self) -> bool:
+        """Tell whether our node lets our user into our vhost: an AMQP login, not just an open port."""
+        credentials = node_credentials(self.paths)
+        try:
+            with socket.create_connection(("127.0.0.1", credentials.port), HANDSHAKE_TIMEOUT) as connection:
+                _log_in(connection, credentials)
+        except (OSError, _UnexpectedAnswerError):
+            return False
+        return True
+
+    def _file(self, name: str) -> str:
+        return (self.folder / name).as_posix()
+
+    def _end_predecessor(self) -> None:
+        # Two nodes on one store damage it. A node whose supervisor was killed is on its way out.
+        for process in self._running_nodes():
+            with suppress(psutil.NoSuchProcess):
+                try:
+                    process.wait(PREDECESSOR_TIMEOUT)
+                except psutil.TimeoutExpired:
+                    process.kill()
+                    process.wait(PREDECESSOR_TIMEOUT)
+
+    def _running_nodes(self) -> list[psutil.Process]:
+        mark = ["-scheduler_app", self.folder.as_posix()]
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if _contains(process.info["cmdline"] or [], mark) and process.pid != os.getpid()
+        ]
+
+
+def _contains(arguments: list[str], wanted: list[str]) -> bool:
+    return any(arguments[start : start + len(wanted)] == wanted for start in range(len(arguments)))
+
+
+def _configuration(credentials: NodeCredentials) -> str:
+    user = credentials.user
+    return f"""\
+listeners.tcp.1 = 127.0.0.1:{credentials.port}
+num_acceptors.tcp = 2
+default_user = {user}
+default_pass = {credentials.password}
+default_vhost = {credentials.vhost}
+default_permissions.configure = .*
+default_permissions.read = .*
+default_permissions.write = .*
+loopback_users.{user} = true
+consumer_timeout = {CONSUMER_TIMEOUT}
+vm_memory_high_watermark.absolute = 256MiB
+disk_free_limit.absolute = 200MB
+log.console = true
+log.console.level = info
+log.file = false
+log.connection.level = warning
+"""
+
+
+def _write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    if path.exists():
+        path.chmod(0o600)  # Windows does not delete what is read-only
+        path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(text)
+    platforms.restrict_to_owner(path)
+    path.chmod(mode)
+
+
+# The AMQP 0-9-1 handshake, written out: the supervisor has no AMQP library, and needs these few frames only.
+
+METHOD_FRAME, FRAME_END = 1, 0xCE
+START, START_OK, TUNE, TUNE_OK, OPEN, OPEN_OK, CLOSE, CLOSE_OK = (
+    struct.pack("!HH", 10, method) for method in (10, 11, 30, 31, 40, 41, 50, 51)
+)
+
+
+class _UnexpectedAnswerError(Exception):
+    """Not a RabbitMQ that lets us in."""
+
+
+def _log_in(connection: socket.socket, credentials: NodeCredentials) -> None:
+    connection.settimeout(HANDSHAKE_TIMEOUT)
+    connection.sendall(b"AMQP\x00\x00\x09\x01")
+    _expect(connection, START)
+    response = f"\0{credentials.user}\0{credentials.password}".encode()
+    _send(
+        connection,
+        START_OK
+        + struct.pack("!I", 0)
+        + _short("PLAIN")
+        + struct.pack("!I", len(response))
+        + response
+        + _short("en_US"),
+    )
+    limits = _expect(connection, TUNE)[:6]
+    _send(connection, TUNE_OK + limits + struct.pack("!H", 0))  # no heartbeat
+    _send(connection, OPEN + _short(credentials.vhost) + _short("") + b"\0")
+    _expect(connection, OPEN_OK)
+    # Without a farewell the node would log every check as a lost connection.
+    _send(connection, CLOSE + struct.pack("!H", 200) + _short("") + struct.pack("!HH", 0, 0))
+    _expect(connection, CLOSE_OK)
+
+
+def _short(text: str) -> bytes:
+    encoded = text.encode()
+    return bytes([len(encoded)]) + encoded
+
+
+def _send(connection: socket.socket, payload: bytes) -> None:
+    connection.sendall(struct.pack("!BHI", METHOD_FRAME, 0, len(payload)) + payload + bytes([FRAME_END]))
+
+
+def _expect(connection: socket.socket, method: bytes) -> bytes:
+    """Return the arguments of the next frame, which must be *method*."""
+    kind, _, length = struct.unpack("!BHI", _receive(connection, 7))
+    if kind != METHOD_FRAME or length > 65_536:  # noqa: PLR2004 - a web server's answer would ask for gigabytes
+        raise _UnexpectedAnswerError
+    payload = _receive(connection, length + 1)
+    if not payload.startswith(method) or payload[-1] != FRAME_END:
+        raise _UnexpectedAnswerError
+    return payload[4:-1]
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        part = connection.recv(length - len(received))
+        if not part:
+            raise _UnexpectedAnswerError
+        received += part
+    return received

@@ -1,0 +1,13 @@
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from scheduler_app.web.health import health
+from scheduler_app.web.login import login_link
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("health/", health, name="health"),
+    path("login/", login_link, name="login-link"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,56 @@
+"""The database and the data folder that the tests use, and what is done about tests that cannot run here."""
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import requirements, servers
+
+_RESOURCES = pytest.StashKey[ExitStack]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-missing", action="store_true", help="a test that cannot run here fails instead of being skipped")
+    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="which database to test on")
+
+
+def pytest_configure(config):
+    """Give Django a configuration of its own before pytest-django sets it up: nothing of the user's is touched."""
+    resources = config.stash[_RESOURCES] = ExitStack()
+    folder = Path(tempfile.mkdtemp(prefix="scheduler-tests-"))
+    resources.callback(shutil.rmtree, folder, ignore_errors=True)
+    for name in [name for name in os.environ if name.startswith("SCHEDULER_")]:
+        del os.environ[name]
+    os.environ |= {
+        "SCHEDULER_DATA_FOLDER": str(folder / "data"),
+        "SCHEDULER_BROKER_KIND": "embedded",
+        "SCHEDULER_GENERAL_TIME_ZONE": "Europe/Berlin",
+        "DJANGO_SETTINGS_MODULE": "scheduler_app.settings",
+    }
+    if config.getoption("database") == "postgresql":
+        os.environ["SCHEDULER_DATABASE_URL"] = resources.enter_context(servers.postgresql(folder / "postgresql"))
+    from django.conf import settings
+
+    if config.getoption("database") == "sqlite":
+        # A file, not memory: threads have connections of their own.
+        settings.DATABASES["default"]["TEST"] = {"NAME": str(folder / "test.sqlite3")}
+
+
+def pytest_unconfigure(config):
+    resources = config.stash.get(_RESOURCES, None)
+    if resources is not None:
+        resources.close()
+
+
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("needs"):
+        missing = requirements.missing(marker.args[0])
+        if missing is None:
+            continue
+        if item.config.getoption("no_missing"):
+            pytest.fail(f"cannot run here: {missing}", pytrace=False)
+        pytest.skip(missing)

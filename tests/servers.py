@@ -1,0 +1,243 @@
+"""Real servers for tests, each on 127.0.0.1 and a free port, gone when the `with` block ends."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from scheduler_app import platforms
+from scheduler_app.broker import node_credentials
+from scheduler_app.paths import Paths
+from scheduler_app.supervisor.rabbitmq import PrivateNode
+from tests.waiting import wait_until
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 15.0
+
+
+class MissingServer(Exception):  # noqa: N818 - it is not the test that is wrong
+    """A server's programs are not installed on this machine; str() says which."""
+
+
+@cache
+def missing(server: str) -> str | None:
+    """Return why *server* (rabbitmq, postgresql, chromium) cannot be used here; None when it can."""
+    try:
+        _CHECKS[server]()
+    except MissingServer as reason:
+        return str(reason)
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def postgresql(folder: Path | None = None) -> Iterator[str]:
+    """Run a fresh PostgreSQL cluster; yield postgresql://user:password@127.0.0.1:port/database.
+
+    The cluster lives in *folder*, or in one of its own when there is none or when we are root: PostgreSQL
+    refuses to run as root, and the user it then runs as cannot enter root's pytest folders.
+    Durability is off. Raises MissingServer when initdb or postgres is not installed.
+    """
+    programs = _postgresql_programs()
+    identity = _unprivileged_identity()
+    own = tempfile.mkdtemp(prefix="pg-") if folder is None or identity else None
+    base = Path(own) if own else folder
+    assert base is not None
+    base.mkdir(parents=True, exist_ok=True)
+    try:
+        if identity:
+            os.chown(base, identity["user"], identity["group"])
+        password = secrets.token_hex(12)
+        data = _initdb(programs / "initdb", base, password, identity)
+        with _postgres(programs / "postgres", data, identity) as (process, port):
+            server = f"postgresql://scheduler:{password}@127.0.0.1:{port}"
+            wait_until(
+                lambda: _accepts(f"{server}/postgres", process, data), START_TIMEOUT, "PostgreSQL accepts logins"
+            )
+            with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE scheduler")
+            yield f"{server}/scheduler"
+    finally:
+        if own:
+            shutil.rmtree(own, ignore_errors=True)
+
+
+def _postgresql_programs() -> Path:
+    candidates = [Path(found).resolve().parent for name in ("postgres",) if (found := shutil.which(name))]
+    # Debian keeps the server's programs out of PATH, one folder a version; the newest first.
+    packaged = Path("/usr/lib/postgresql").glob("*/bin")
+    candidates += sorted(packaged, key=lambda path: [int(part) for part in path.parent.name.split(".")], reverse=True)
+    for folder in candidates:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise MissingServer("PostgreSQL's initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin")
+
+
+def _unprivileged_identity() -> dict[str, Any]:
+    """What subprocess needs to leave root behind; empty when we are not root."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return {}
+    import pwd
+
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    for name in ("postgres", "nobody"):
+        if name in known:
+            return {"user": known[name].pw_uid, "group": known[name].pw_gid, "extra_groups": []}
+    raise MissingServer("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+
+
+def _initdb(initdb: Path, base: Path, password: str, identity: dict[str, Any]) -> Path:
+    data = base / "data"
+    password_file = base / "password"
+    password_file.write_text(password)
+    password_file.chmod(0o600)
+    if identity:
+        os.chown(password_file, identity["user"], identity["group"])
+    settings = ["--auth=scram-sha-256", "--username=scheduler", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    done = subprocess.run(
+        [str(initdb), *settings, f"--pwfile={password_file}", "-D", str(data)],
+        capture_output=True,
+        text=True,
+        cwd=base,
+        check=False,
+        **identity,
+    )
+    assert done.returncode == 0, f"initdb failed: {done.stderr}"
+    return data
+
+
+@contextmanager
+def _postgres(postgres: Path, data: Path, identity: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    port = free_port()
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "shared_buffers": "32MB",
+        "max_connections": "60",
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    with (data.parent / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(postgres), "-D", str(data), "-p", str(port), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=data.parent,
+            start_new_session=True,
+            **identity,
+        )
+    try:
+        yield process, port
+    finally:
+        process.send_signal(signal.SIGINT)  # PostgreSQL's "fast" shutdown: open sessions are ended
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _accepts(url: str, process: subprocess.Popen[bytes], data: Path) -> bool:
+    log = data.parent / "log"
+    assert process.poll() is None, f"PostgreSQL ended with code {process.returncode}: {log.read_text()}"
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@dataclass
+class RunningNode:
+    """A private RabbitMQ node that is ready; `tree.popen.stdin` is its lifeline."""
+
+    node: PrivateNode
+    tree: platforms.ProcessTree
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return node_credentials(self.node.paths).url().reveal()
+
+    def stop(self) -> int:
+        """Close the lifeline; return the exit code."""
+        assert self.tree.popen.stdin is not None
+        self.tree.popen.stdin.close()
+        return self.tree.popen.wait(STOP_TIMEOUT)
+
+
+@contextmanager
+def rabbitmq(folder: Path) -> Iterator[RunningNode]:
+    """Run a private node in the data folder *folder*, which may be used again; yield it when it is ready.
+
+    Raises MissingServer when RabbitMQ or Erlang is not installed.
+    """
+    node = private_node(folder)
+    node.write_configuration()
+    log = folder / "rabbitmq.log"
+    with log.open("ab") as output:
+        tree = platforms.spawn(node.argv(), env=node.environment(), stdout=output, stderr=subprocess.STDOUT)
+    running = RunningNode(node, tree, log)
+    try:
+        wait_until(lambda: _has_come_up(running), START_TIMEOUT, "the RabbitMQ node is ready")
+        yield running
+        if tree.popen.poll() is None:
+            running.stop()
+    finally:
+        tree.kill()
+        tree.popen.wait(STOP_TIMEOUT)
+        assert tree.popen.stdin is not None
+        tree.popen.stdin.close()
+        tree.close()
+
+
+def private_node(folder: Path) -> PrivateNode:
+    """Return the node of the data folder *folder*, not started."""
+    return PrivateNode(_installation(), Paths(data=folder, jobs=folder / "jobs"))
+
+
+def _installation() -> platforms.RabbitMQInstallation:
+    installation = platforms.find_rabbitmq()
+    if installation is None:
+        raise MissingServer(f"RabbitMQ is not installed: {platforms.rabbitmq_install_hint()}")
+    return installation
+
+
+def _has_come_up(running: RunningNode) -> bool:
+    code = running.tree.popen.poll()
+    assert code is None, f"the node ended with code {code}: {running.log.read_text()[-3000:]}"
+    return running.node.is_ready()
+
+
+def _chromium() -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        if not Path(playwright.chromium.executable_path).exists():
+            raise MissingServer("Chromium is not installed: python -m playwright install chromium")
+
+
+_CHECKS: dict[str, Callable[[], object]] = {
+    "rabbitmq": _installation,
+    "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
+    "chromium": _chromium,
+}
