@@ -35,9 +35,10 @@ def pytest_configure(config):
         os.environ["SCHEDULER_DATABASE_URL"] = resources.enter_context(servers.postgresql(folder / "postgresql"))
     from django.conf import settings
 
-    if config.getoption("database") == "sqlite":
-        # A file, not memory: threads have connections of their own.
-        settings.DATABASES["default"]["TEST"] = {"NAME": str(folder / "test.sqlite3")}
+    # A file, not memory: threads have connections of their own. Reading the settings here also tells
+    # pytest-django, whose turn comes after this, that there are some.
+    test = {"NAME": str(folder / "test.sqlite3")} if config.getoption("database") == "sqlite" else {}
+    settings.DATABASES["default"]["TEST"] = test
 
 
 def pytest_unconfigure(config):

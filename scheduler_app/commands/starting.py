@@ -94,7 +94,7 @@ def start_detached(config: Config, tell: Tell) -> Snapshot:
     """
     paths = Paths.of(config)
     paths.prepare()
-    said = paths.logs / "supervisor-start.log"
+    said = paths.run / "start-output.txt"
     with said.open("wb") as output:
         process = _spawn_detached(config, output)
     ended = threading.Event()

@@ -16,6 +16,8 @@ SLOW_STOP = 1.0
 STOP_MARGIN = 60.0
 """Seconds beyond the worker's own limit that all the rest, kills included, may take."""
 
+ENDING = frozenset({"stopping", "insisting", "killing"})
+
 _look_again = threading.Event()
 """Never set: nobody hurries this wait but Ctrl-C."""
 
@@ -35,18 +37,18 @@ def stop_all(config: Config, tell: Callable[[str], None]) -> None:
                 f"see {paths.logs / 'supervisor.log'}"
             )
         if waited > SLOW_STOP:
-            for name in sorted(_still_running(paths) - told):
+            for name in sorted(_ending(paths) - told):
                 tell(f"Waiting for {name} to end …")
                 told.add(name)
         _look_again.wait(LOOK_INTERVAL)
 
 
-def _still_running(paths: Paths) -> set[str]:
+def _ending(paths: Paths) -> set[str]:
     try:
         services = ask(paths, {"do": "status"})["services"]
     except NotRunningError:
         return set()
-    return {service["name"] for service in services if service["pid"] is not None}
+    return {service["name"] for service in services if service["state"] in ENDING}
 
 
 def _is_alive(pid: int) -> bool:

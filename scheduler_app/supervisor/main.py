@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from scheduler_app.config import Config
@@ -68,10 +69,12 @@ def supervise(
 
 
 def program_version() -> str:
-    try:
-        return version("scheduler-app")
-    except PackageNotFoundError:
-        return "(from sources)"
+    """Return the installed version, from the name of its .dist-info folder."""
+    # importlib.metadata would say the same, and its parsers of e-mail and zip files would stay in memory: 1.2 MB.
+    for place in sys.path:
+        for folder in Path(place).glob("scheduler_app-*.dist-info"):
+            return folder.name.removeprefix("scheduler_app-").removesuffix(".dist-info")
+    return "(from sources)"
 
 
 @contextmanager
