@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django.contrib import admin, messages
-from django.contrib.admin.sites import NotRegistered
+from django.contrib.admin.exceptions import NotRegistered
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -97,18 +97,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         """Return the form for the job that is chosen: in the form just sent, in the address, or in the schedule."""
         kwargs["form"] = form_for(_chosen(request, obj))
         kwargs["fields"] = None
-        form = super().get_form(request, obj, change, **kwargs)
-        form.base_fields["task"].widget.attrs.update(
-            {
-                "hx-get": request.path,
-                "hx-vals": "js:{job: document.getElementById('id_task').value}",
-                "hx-params": "job",
-                "hx-select": "#job-parameters",
-                "hx-target": "#job-parameters",
-                "hx-swap": "outerHTML",
-            }
-        )
-        return form
+        return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
         parameters = [name for name in form_for(_chosen(request, obj)).base_fields if name.startswith(PREFIX)]
@@ -116,7 +105,10 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             (None, {"fields": ["name", "enabled", "task"]}),
             ("Parameters", {"fields": parameters, "classes": ["job-parameters"]}),
             ("When", {"fields": ["when", ("every", "unit"), ("cron", "time_zone"), "once"]}),
-            ("If it goes otherwise", {"fields": ["catch_up", "overlap", "time_limit"], "classes": ["collapse"]}),
+            (
+                "If something gets in the way",
+                {"fields": ["catch_up", "overlap", "time_limit"], "classes": ["collapse"]},
+            ),
             ("Notes", {"fields": ["description"], "classes": ["collapse"]}),
         ]
 
@@ -173,9 +165,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             except ArgumentsError as error:
                 messages.error(request, f"{schedule.name}: {error}")
                 continue
-            run = starting.start(
-                schedule.task, parameters, by=request.user.get_username(), schedule=schedule
-            )
+            run = starting.start(schedule.task, parameters, by=request.user.get_username(), schedule=schedule)
             link = reverse("admin:jobs_run_change", args=[run.pk])
             started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))
         for line in started:

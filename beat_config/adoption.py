@@ -59,9 +59,9 @@ def sweep(now: datetime) -> int:
     A trigger changed by update() is noticed when the schedule is due by its old one.
     """
     ids = list(
-        PeriodicTask.objects.filter(
-            Q(policy=None) | ~Q(enabled=F("policy__armed"))
-        ).values_list("pk", flat=True)[:BATCH]
+        PeriodicTask.objects.filter(Q(policy=None) | ~Q(enabled=F("policy__armed"))).values_list("pk", flat=True)[
+            :BATCH
+        ]
     )
     if ids:
         adopt(ids, now)

@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class BeatConfig(AppConfig):
     name = "beat_config"
-    verbose_name = "Schedules"
+    verbose_name = "Scheduler"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -251,7 +251,7 @@ def _number(field: Field, text: str, item: str) -> int:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isdigit()  # 0-9: `_split` lets no other digits through
 
 
 @lru_cache

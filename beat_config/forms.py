@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db import models
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -18,7 +19,7 @@ from beat_config import timing
 from beat_config.models import CatchUp, DayRule, Overlap, Schedule
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
 from beat_config.schedules import ArgumentsError, parameters_of
-from beat_config.timing import Once, Times, Timing, Every
+from beat_config.timing import Every, Once, Times, Timing
 from beat_config.triggers import TriggerError, parse_period
 from jobs import catalogue
 from jobs.parameters import ParameterError
@@ -47,7 +48,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Cron line",
         required=False,
         max_length=255,
-        widget=UnfoldAdminTextInputWidget(attrs={"class": "font-mono", "placeholder": "30 2 * * *", "spellcheck": "false"}),
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"class": "font-mono", "placeholder": "30 2 * * *", "spellcheck": "false"}
+        ),
         help_text="Minute, hour, day of month, month, weekday. 30 2 * * 1-5 is 02:30 on weekdays; @daily works too.",
     )
     time_zone = forms.CharField(
@@ -80,13 +83,20 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Schedule
         fields = ("name", "enabled", "description")
+        error_messages = {"name": {"unique": "There is a schedule of this name already: choose another."}}
+
+    class Media:
+        js = ("beat_config/schedule_form.js",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["task"].choices = _job_choices(self.instance.task)
-        self.fields["task"].initial = self.instance.task or (self.job.name if self.job else FIRST_JOB)
+        task = self.fields["task"]
+        assert isinstance(task, forms.ChoiceField)  # noqa: S101 - declared above
+        task.choices = _job_choices(self.instance.task)
+        task.initial = self.instance.task or (self.job.name if self.job else FIRST_JOB)
         self.fields["time_zone"].initial = settings.TIME_ZONE
         self.fields["name"].help_text = "So that you find it again."
+        self.fields["enabled"].help_text = "A disabled schedule keeps its history and runs nothing."
         self.fields["description"].required = False
         if self.instance.pk:
             self._show_instance()
@@ -97,8 +107,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def _show_instance(self) -> None:
         policy = self.instance.policy
         shown = timing.of(self.instance, policy)
-        self.initial |= timing.initial(shown)
-        self.initial |= {"catch_up": policy.catch_up, "overlap": policy.overlap}
+        self.initial.update(timing.initial(shown), catch_up=policy.catch_up, overlap=policy.overlap)
         if policy.time_limit:
             self.initial["time_limit"] = f"{policy.time_limit.total_seconds():g} seconds"
         try:
@@ -139,6 +148,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
                 " for the latest.",
             )
         return cleaned
+
+    def validate_unique(self) -> None:
+        """Check the name only: django-celery-beat's own check wants a timing, which the row gets when it is saved."""
+        try:
+            models.Model.validate_unique(self.instance)
+        except forms.ValidationError as error:
+            self.add_error(None, error)
 
     def _clean_parameters(self, job: Job, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         values = {}
@@ -200,10 +216,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         return wanted
 
 
-def form_for(name: str | None) -> type[ScheduleForm]:
+def form_for(name: str) -> type[ScheduleForm]:
     """Return the schedule form with the parameters of the job called *name*; without any when there is no such job."""
     jobs = catalogue.registry()
-    job = jobs[name] if name in jobs else None
+    job = jobs[name] if name in jobs else None  # noqa: SIM401 - a registry's get raises
     parameters = {PREFIX + each.name: field_for(each) for each in job.parameters} if job else {}
     return type("ScheduleFormOf", (ScheduleForm,), {"job": job, **parameters})
 

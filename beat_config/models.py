@@ -75,7 +75,7 @@ class SchedulePolicy(models.Model):
         return f"Policy of {self.schedule}"
 
 
-class Schedule(PeriodicTask):
+class Schedule(PeriodicTask):  # type: ignore[misc]  # django-celery-beat has no types
     """django-celery-beat's row, under the name people see."""
 
     class Meta:

@@ -21,7 +21,13 @@ _MONOSPACE = {"class": "font-mono", "spellcheck": "false", "autocapitalize": "of
 
 def field_for(parameter: Parameter) -> forms.Field:
     """Return the form field that asks for *parameter*; the job itself checks what is typed."""
-    common: dict[str, Any] = {"label": parameter.label, "help_text": parameter.help, "required": False}
+    must = f"{parameter.label} must be filled in: it has no default."
+    common: dict[str, Any] = {
+        "label": parameter.label,
+        "help_text": parameter.help,
+        "required": parameter.required and parameter.kind != "switch",
+        "error_messages": {"required": must},
+    }
     kind = parameter.kind
     if kind == "switch":
         return forms.BooleanField(widget=UnfoldBooleanSwitchWidget, **common)

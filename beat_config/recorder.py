@@ -22,15 +22,15 @@ NEW = 0
 
 
 def record_due(now: datetime) -> int:
-    """Decide on a batch of the fires that are due at *now* and store the decisions; return how many schedules it was."""
+    """Decide on a batch of the fires that are due at *now*, store the decisions; return how many schedules it was."""
     due = SchedulePolicy.objects.filter(next_fire_at__lte=now)
     if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
         return 0
     with transaction.atomic():
         policies = list(
-            due.order_by("next_fire_at").select_related(*RELATED).select_for_update(skip_locked=True, of=("self",))[
-                :BATCH
-            ]
+            due.order_by("next_fire_at", "pk")
+            .select_related(*RELATED)
+            .select_for_update(skip_locked=True, of=("self",))[:BATCH]
         )
         busy = _busy(policies)
         runs: list[Run] = []
@@ -43,9 +43,7 @@ def record_due(now: datetime) -> int:
         # Another beat's decision on the same fire stands: (schedule, fire time, attempt) is unique.
         Run.objects.bulk_create(runs, ignore_conflicts=True)
         SchedulePolicy.objects.bulk_update(policies, ["next_fire_at"])
-        PeriodicTask.objects.filter(pk__in=fired).update(
-            last_run_at=now, total_run_count=F("total_run_count") + 1
-        )
+        PeriodicTask.objects.filter(pk__in=fired).update(last_run_at=now, total_run_count=F("total_run_count") + 1)
         PeriodicTask.objects.filter(pk__in=fired, one_off=True).update(enabled=False)
         SchedulePolicy.objects.filter(pk__in=fired, schedule__one_off=True).update(next_fire_at=None, armed=False)
     return len(policies)

@@ -15,6 +15,8 @@ from beat_config.planner import Policy
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
 
+# In the order of a cron line.
+CRONTAB_COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 # Everything a trigger is made of; fetched together, so that a batch costs one query.
 RELATED = ("schedule__interval", "schedule__crontab", "schedule__clocked", "schedule__solar")
 
@@ -49,6 +51,11 @@ def in_words(policy: SchedulePolicy) -> str:
     if task.expires:
         words += f", until {timezone.localtime(task.expires):%Y-%m-%d %H:%M}"
     return words
+
+
+def cron_line(task: PeriodicTask, policy: SchedulePolicy) -> str:
+    """Return the cron line of a schedule that has one: what was typed, or what the columns of its crontab say."""
+    return policy.expression or " ".join(getattr(task.crontab, column) for column in CRONTAB_COLUMNS)
 
 
 def policy_of(policy: SchedulePolicy) -> Policy:
@@ -100,11 +107,11 @@ def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> 
         period = timedelta(**{task.interval.period: task.interval.every})
         return Interval(period=period, anchor=anchor)
     if task.crontab is not None:
-        columns = task.crontab
-        line = policy.expression or " ".join(
-            (columns.minute, columns.hour, columns.day_of_month, columns.month_of_year, columns.day_of_week)
+        return Crontab(
+            expression=cron_line(task, policy),
+            zone=task.crontab.timezone,
+            day_rule=policy.day_rule,  # type: ignore[arg-type]  # the model's choices are the trigger's words
         )
-        return Crontab(expression=line, zone=columns.timezone, day_rule=policy.day_rule)  # type: ignore[arg-type]
     if task.clocked is not None:
         return Clocked(at=task.clocked.clocked_time)
     if task.solar is not None:
@@ -125,8 +132,7 @@ def _fingerprint(policy: SchedulePolicy) -> str:
     if task.interval is not None:
         columns += [task.interval.every, task.interval.period]
     if task.crontab is not None:
-        tab = task.crontab
-        columns += [tab.minute, tab.hour, tab.day_of_month, tab.month_of_year, tab.day_of_week, tab.timezone]
+        columns += [cron_line(task, policy), task.crontab.timezone]
     if task.clocked is not None:
         columns.append(task.clocked.clocked_time)
     if task.solar is not None:

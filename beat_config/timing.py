@@ -9,14 +9,13 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from beat_config import cron
 from beat_config.models import DayRule, SchedulePolicy
+from beat_config.schedules import CRONTAB_COLUMNS, cron_line
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, parse_zone
 
 __all__ = ["UNITS", "Every", "Once", "Times", "Timing", "check", "initial", "of", "parse_zone", "store"]
 
 UNITS = [(unit, unit) for unit in ("seconds", "minutes", "hours", "days", "weeks")]
 DAYS_A_WEEK = 7
-# The columns of a crontab row, in the order of a line.
-COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 # What only our own cron lines know; django-celery-beat's columns then hold the nearest they can say.
 _OWN_NOTATION = ("L", "W", "#")
 
@@ -37,7 +36,7 @@ class Times:
     day_rule: DayRule
 
     def trigger(self, _anchor: datetime) -> Trigger:
-        return Crontab(expression=self.line, zone=self.zone, day_rule=self.day_rule.value)
+        return Crontab(expression=self.line, zone=self.zone, day_rule=self.day_rule.value)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,7 @@ def of(task: PeriodicTask, policy: SchedulePolicy) -> Timing | None:
             every, unit = every // DAYS_A_WEEK, "weeks"
         return Every(every, unit)
     if task.crontab is not None:
-        line = policy.expression or " ".join(getattr(task.crontab, column) for column in COLUMNS)
-        return Times(line, task.crontab.timezone, DayRule(policy.day_rule))
+        return Times(cron_line(task, policy), task.crontab.timezone, DayRule(policy.day_rule))
     if task.clocked is not None:
         return Once(task.clocked.clocked_time)
     return None
@@ -96,10 +94,12 @@ def store(timing: Timing, task: PeriodicTask, policy: SchedulePolicy) -> None:
             task.interval = _row(IntervalSchedule, every=number, period=unit)
         case Times(line, zone, day_rule):
             fields = cron.normalise(line).split()
-            columns = dict(zip(COLUMNS, fields[-len(COLUMNS) :], strict=True))
-            if len(fields) > len(COLUMNS) or any(mark in "".join(fields) for mark in _OWN_NOTATION):
+            columns = dict(zip(CRONTAB_COLUMNS, fields[-len(CRONTAB_COLUMNS) :], strict=True))
+            if len(fields) > len(CRONTAB_COLUMNS) or any(mark in "".join(fields) for mark in _OWN_NOTATION):
                 policy.expression = " ".join(fields)
-                columns = {name: "*" if any(m in text for m in _OWN_NOTATION) else text for name, text in columns.items()}
+                columns = {
+                    name: "*" if any(m in text for m in _OWN_NOTATION) else text for name, text in columns.items()
+                }
             policy.day_rule = day_rule
             task.crontab = _row(CrontabSchedule, timezone=zone, **columns)
         case Once(at):

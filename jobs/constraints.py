@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from jobs.kinds import Refused
+from jobs.kinds import Refused, show
 
 _REASONS = {
     "greater_than": "it must be more than {gt}",
@@ -39,5 +39,5 @@ def constrain(annotation: Any, value: Any) -> Any:
         raise Refused(
             reason.format(**first.get("ctx", {})),
             at=f"item {at[0] + 1}" if at else "",
-            value=first["input"] if at else None,
+            shown=show(first["input"]) if at else "",
         ) from None

@@ -2,10 +2,12 @@
 
 import logging
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.messages import Message
@@ -54,7 +56,7 @@ class Dispatcher:
                 _waiting([run_id]).update(reason=reason, dispatch_at=now + REFUSED_AGAIN_AFTER)
         return len(receipt.confirmed)
 
-    def _take(self, now: datetime) -> list[dict[str, Any]]:
+    def _take(self, now: datetime) -> Sequence[Mapping[str, Any]]:
         due = Run.objects.filter(state__in=sorted(WAITING), dispatch_at__lte=now)
         if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
             return []
@@ -67,7 +69,7 @@ class Dispatcher:
             Run.objects.filter(pk__in=[row["id"] for row in rows]).update(dispatch_at=now + TAKEN_FOR)
         return rows
 
-    def _shipment(self, row: dict[str, Any]) -> Shipment:
+    def _shipment(self, row: Mapping[str, Any]) -> Shipment:
         route = row["route"] or {}
         exchange = route.get("exchange", "")
         return Shipment(
@@ -116,5 +118,5 @@ class DispatchThread(threading.Thread):
             connection.close()
 
 
-def _waiting(ids: Any) -> Any:
+def _waiting(ids: Iterable[int]) -> QuerySet[Run]:
     return Run.objects.filter(pk__in=list(ids), state__in=sorted(WAITING))

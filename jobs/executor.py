@@ -1,5 +1,6 @@
 """A run's life in the worker, as one straight line: claim, execute in a child process, finish."""
 
+import contextlib
 import json
 import logging
 import os
@@ -70,6 +71,9 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
     finally:
         tree.kill()
         tree.close()
+        if tree.popen.stdin is not None:
+            with contextlib.suppress(OSError):  # what it did not read is of no use any more
+                tree.popen.stdin.close()
 
 
 def _finish(held: Claim, outcome: Outcome) -> bool:
@@ -227,9 +231,10 @@ class _Execution:
 
     def _read(self, pipe: IO[bytes], stream: int) -> threading.Thread:
         def read() -> None:
-            # read1 returns what is there; Popen's pipes are BufferedReaders.
-            while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
-                self._output.feed(stream, data)
+            with pipe:
+                # read1 returns what is there; Popen's pipes are BufferedReaders.
+                while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
+                    self._output.feed(stream, data)
             self._news.set()
 
         thread = threading.Thread(target=read, name=f"run-{self._held.run.pk}-{stream}", daemon=True)

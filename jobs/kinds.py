@@ -23,6 +23,7 @@ KindName = Literal[
 
 MASK = "********"
 _SHOWN = 60  # characters of a value that a sentence repeats
+_USER_INFO = re.compile(r"(//)[^/?#\s]*@")  # the user and password of a web address are not for logs
 _WHOLE = re.compile(r"[+-]?[0-9]{1,4000}")  # int() refuses more than 4,300 digits with words of its own
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SWITCH = {
@@ -32,19 +33,19 @@ _SWITCH = {
 
 
 class Refused(ValueError):  # noqa: N818 - says more than RefusedError
-    """A value that does not fit; *at* and *value* tell which part of it when it is not the whole."""
+    """A value that does not fit; *at* names the part of it when it is not the whole, *shown* is that part."""
 
-    def __init__(self, reason: str, *, at: str = "", value: object = None) -> None:
+    def __init__(self, reason: str, *, at: str = "", shown: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.at = at
-        self.value = value
+        self.shown = shown
 
 
 def show(value: object) -> str:
     """Return *value* as a sentence repeats it: quoted, in JSON's words, and not longer than a line."""
     words: dict[object, str] = {None: "nothing", True: "true", False: "false"}
-    text = words[value] if value is None or isinstance(value, bool) else repr(value)
+    text = words[value] if value is None or isinstance(value, bool) else _USER_INFO.sub(rf"\1{MASK}@", repr(value))
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
@@ -257,7 +258,7 @@ class NameMapping(Kind):
         if not isinstance(value, Mapping):
             raise Refused('names with values are needed, such as {"name": "value"}')
         if odd := [key for key in value if not isinstance(key, str)]:
-            raise Refused("every name must be a text", at="the name", value=odd[0])
+            raise Refused("every name must be a text", at="the name", shown=show(odd[0]))
         return {_storable(key): _part(self._item, item, f"the value of {show(key)}") for key, item in value.items()}
 
     def for_call(self, value: Any) -> Any:
@@ -274,7 +275,7 @@ def _part(kind: Kind, value: object, at: str) -> Any:
     try:
         return kind.parse(value)
     except Refused as error:
-        raise Refused(error.reason, at=at, value=kind.show(value)) from None
+        raise Refused(error.reason, at=at, shown=kind.show(value)) from None
 
 
 def _storable(text: str) -> str:

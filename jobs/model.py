@@ -20,7 +20,7 @@ def create_model(name: str, fields: Iterable[parameters.Field]) -> type[BaseMode
         # pydantic keeps names such as "json" and "copy" for itself, and warns.
         own_name = f"{parameter.name}_" if hasattr(BaseModel, parameter.name) else parameter.name
         default = ... if parameter.required else field.parse(parameter.default)
-        accepted: Any = Annotated[field.annotation, BeforeValidator(field.parse), PlainSerializer(field.to_json)]  # type: ignore[name-defined]
+        accepted: Any = Annotated[field.annotation, BeforeValidator(field.parse), PlainSerializer(field.to_json)]
         if parameter.kind == "duration":  # pydantic would describe it as ISO 8601's "PT10M"
             accepted = Annotated[accepted, WithJsonSchema({"type": "string", "examples": ["10m", "1h 30m"]})]
         definitions[own_name] = (

@@ -130,9 +130,7 @@ class Field(NamedTuple):
         """Return the sentence for a *value* that was refused."""
         name = self.parameter.name
         if error.at:
-            part = kinds.show(error.value) if error.value is not None else "nothing"
-            shown = f"{error.at} = {part if self.kind.show(value) != kinds.MASK else kinds.MASK}"
-            return f"cannot use {name}, {shown}: {error.reason}"
+            return f"cannot use {name}, {error.at} = {error.shown}: {error.reason}"
         return f"cannot use {name} = {self.kind.show(value)}: {error.reason}"
 
 

@@ -21,7 +21,7 @@ CONNECT_TIMEOUT = 3.0
 CONFIRM_TIMEOUT = 10.0
 
 
-class BrokerUnavailable(Exception):
+class BrokerUnavailable(Exception):  # noqa: N818 - a state of the world that comes and goes, not a mistake
     """The broker cannot be reached, or did not confirm in time."""
 
 

@@ -230,7 +230,7 @@ def _checked_timeout(declaration: Declaration) -> timedelta | None:
 
 
 def _check_it_does_its_work_when_called(function: Callable[..., object]) -> None:
-    flags: int = function.__code__.co_flags  # type: ignore[attr-defined]
+    flags: int = function.__code__.co_flags
     where = f"cannot use {function.__name__}() as a job"
     if flags & _COROUTINE:
         raise JobDefinitionError(f"{where}: it is async; write a def that calls asyncio.run(…)")

@@ -57,7 +57,7 @@ def started_by(run: Run) -> str:
 
 
 def output(run: Run) -> list[Printed]:
-    """Return what the run printed, neighbouring pieces of one stream joined; bytes that are no UTF-8 are shown escaped."""
+    """Return what the run printed, neighbouring pieces of one stream joined, bytes that are no UTF-8 escaped."""
     stretches: list[tuple[int, bytearray]] = []
     gap = run.output_dropped
     previous = 0

@@ -27,7 +27,7 @@ def check_python() -> None:
 
 
 def prepare(folder: Path, requirement: str) -> Path:
-    """Return the Python of the virtual environment *folder*, with *requirement* installed; quick when it is so already."""
+    """Return the Python of the virtual environment *folder* with *requirement* installed; quick when it is already."""
     python = _python_of(folder)
     wanted = _fingerprint(requirement)
     stamp = folder / STAMP

@@ -1,4 +1,4 @@
-"""Set everything up on first use, then start the scheduler: python3 packaging/run.py [options of `scheduler-app run`]."""
+"""Set everything up on first use, then start: python3 packaging/run.py [options of `scheduler-app run`]."""
 
 import os
 import subprocess

@@ -48,7 +48,9 @@ def install_debian_packages() -> None:
         return
     sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     if sudo and (shutil.which("sudo") is None or subprocess.run([*sudo, "true"], check=False).returncode != 0):
-        say(f"Not installed, for want of root's rights: {' '.join(missing)}; tests that need them are reported as skipped")
+        say(
+            f"Not installed, for want of root's rights: {' '.join(missing)}; tests that need them are skipped and named"
+        )
         return
     say(f"Installing Debian packages: {' '.join(missing)} …")
     quiet = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", apt, "-qq", "-o", "Dpkg::Use-Pty=0"]

@@ -93,7 +93,7 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
 @click.group(
     cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 1 a problem, 2 wrong usage, 3 the scheduler does not run.",
+    epilog="Exit codes: 0 fine, 1 a problem, 2 wrong usage, 3 not running.",
 )
 @places
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
@@ -151,7 +151,12 @@ def start(
     if running is not None:
         tell(f"The scheduler runs already at {running['url']} (process {running['pid']}).")
         return
-    _start(config, browser=not (headless or no_browser))
+    from scheduler_app.supervisor.instance import AlreadyRunningError
+
+    try:
+        _start(config, browser=not (headless or no_browser))
+    except AlreadyRunningError as error:
+        tell(str(error))  # somebody else's start was quicker: what was wanted is the case
 
 
 def _start(config: "Config", *, browser: bool) -> None:

@@ -186,8 +186,7 @@ class _Loader:
             self.take_file(source, content)
         self.take_variables()
         if data_folder is not None:
-            self.values["data.folder"] = data_folder.expanduser().absolute()
-            self.origins["data.folder"] = "--data"
+            self.take("data.folder", str(data_folder), "--data", Path.cwd())
         self.check_together()
         if self.problems:
             raise ConfigError(self.problems)
@@ -251,7 +250,8 @@ class _Loader:
                 near = did_you_mean(section, _SECTIONS)
                 self.problems.append(Problem(where(section), f"there is no section [{section}]{near}"))
             elif not isinstance(entries, dict):
-                message = f"cannot use {section} = {_shown(entries)}: it is a section, write [{section}]"
+                # The value is not shown: it may be the address that belongs into the section.
+                message = f"cannot use {section} as a setting: it is a section, write [{section}]"
                 self.problems.append(Problem(where(section), message))
             else:
                 for key, value in entries.items():
@@ -329,7 +329,7 @@ def _default_config_folder() -> Path:
 def _lines_of_keys(content: str) -> Iterator[tuple[str, int]]:
     """Yield "section" and "section.key" with the line they stand on; a plain scan, as tomllib keeps no lines."""
     section = ""
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
             section = _plain(header[1])
             yield section, number

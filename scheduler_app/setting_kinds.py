@@ -173,7 +173,8 @@ def time_zone() -> Kind:
 
 def secret(check: Callable[[str], None] = lambda _: None) -> Kind:
     def wrap(value: object) -> Secret:
-        revealed = text().check(value)
+        text().check(value)
+        revealed = str(value)  # with the spaces it may have at its ends: they belong to it
         check(revealed)
         return Secret(revealed)
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import requirements, servers
+from tests import servers
 
 _RESOURCES = pytest.StashKey[ExitStack]()
 
 
 def pytest_addoption(parser):
-    parser.addoption("--no-missing", action="store_true", help="a test that cannot run here fails instead of being skipped")
+    parser.addoption(
+        "--no-missing", action="store_true", help="a test that cannot run here fails instead of being skipped"
+    )
     parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="which database to test on")
 
 
@@ -49,7 +51,7 @@ def pytest_unconfigure(config):
 
 def pytest_runtest_setup(item):
     for marker in item.iter_markers("needs"):
-        missing = requirements.missing(marker.args[0])
+        missing = servers.missing(marker.args[0])
         if missing is None:
             continue
         if item.config.getoption("no_missing"):

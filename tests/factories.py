@@ -42,5 +42,4 @@ def make_schedule(*, due=NOW, every=None, cron=None, once=None, policy=None, **c
     """Make a schedule whose next fire is at *due*, with these columns of its policy."""
     task = make_task(every=every, cron=cron, once=once, **columns)
     SchedulePolicy.objects.filter(pk=task.pk).update(next_fire_at=due, anchor=due, **(policy or {}))
-    stored = SchedulePolicy.objects.select_related("schedule").get(pk=task.pk)
-    return stored
+    return SchedulePolicy.objects.select_related("schedule").get(pk=task.pk)

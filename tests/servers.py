@@ -228,16 +228,16 @@ def _has_come_up(running: RunningNode) -> bool:
     return running.node.is_ready()
 
 
-def _chromium() -> None:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        if not Path(playwright.chromium.executable_path).exists():
-            raise MissingServer("Chromium is not installed: python -m playwright install chromium")
+def chromium() -> str:
+    """Return the path of the system's Chromium or Chrome; raises MissingServer when there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    raise MissingServer("Chromium is not installed")
 
 
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
-    "chromium": _chromium,
+    "chromium": chromium,
 }

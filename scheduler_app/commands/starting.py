@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +15,7 @@ from scheduler_app.config import Config
 from scheduler_app.login_token import mint
 from scheduler_app.paths import Paths, secret_key
 from scheduler_app.supervisor.control import NotRunningError, ask
+from scheduler_app.supervisor.instance import ALREADY_RUNNING, Instance
 from scheduler_app.supervisor.service import SupervisorError
 
 Snapshot = dict[str, Any]
@@ -84,13 +84,15 @@ def show_login_link(snapshot: Snapshot, config: Config, tell: Tell, *, browser: 
     link = f"{snapshot['url']}login/#{mint(secret_key(config, Paths.of(config)), time.time())}"
     tell(f"Sign in: {link}")
     if browser and platforms.has_display():
+        import webbrowser  # noqa: PLC0415  # `run` stays in memory, mostly where there is no browser
+
         webbrowser.open(link)
 
 
 def start_detached(config: Config, tell: Tell) -> Snapshot:
     """Start a supervisor that outlives this process and return its snapshot when it has started.
 
-    Raises SupervisorError with what it said when it ended instead.
+    Raises AlreadyRunningError when another one was quicker, SupervisorError with what it said when it ended.
     """
     paths = Paths.of(config)
     paths.prepare()
@@ -110,7 +112,8 @@ def start_detached(config: Config, tell: Tell) -> Snapshot:
 
     snapshot = follow_start(look, tell, ended)
     if snapshot is None:
-        process.wait()
+        if process.wait() == ALREADY_RUNNING:
+            raise Instance(paths).refusal()
         raise SupervisorError(_what_it_said(said, paths))
     return snapshot
 

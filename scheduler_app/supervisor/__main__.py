@@ -6,6 +6,7 @@ import sys
 from scheduler_app.broker import BrokerError
 from scheduler_app.config import ConfigError, load
 from scheduler_app.paths import FolderError
+from scheduler_app.supervisor.instance import ALREADY_RUNNING, AlreadyRunningError
 from scheduler_app.supervisor.main import supervise
 from scheduler_app.supervisor.service import SupervisorError
 from scheduler_app.supervisor.services import application_services
@@ -14,6 +15,9 @@ from scheduler_app.supervisor.services import application_services
 def main() -> int:
     try:
         supervise(load(), os.environ, application_services)
+    except AlreadyRunningError as error:
+        print(error, file=sys.stderr)  # noqa: T201  # as below
+        return ALREADY_RUNNING
     except (ConfigError, FolderError, BrokerError, SupervisorError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # whoever started this reads it from there
         return 1

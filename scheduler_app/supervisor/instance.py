@@ -10,6 +10,9 @@ from filelock import FileLock, Timeout
 from scheduler_app.paths import Paths
 from scheduler_app.supervisor.service import SupervisorError
 
+ALREADY_RUNNING = 4
+"""Exit code of a detached supervisor that tells `start` that another one was quicker."""
+
 
 class AlreadyRunningError(SupervisorError):
     """Another supervisor holds this data folder; pid and url are its, where known."""
@@ -34,8 +37,7 @@ class Instance:
         try:
             self._lock.acquire()
         except Timeout:
-            holder = self.holder()
-            raise AlreadyRunningError(holder.get("pid"), holder.get("url")) from None
+            raise self.refusal() from None
         self.announce(None)
         return self
 
@@ -50,6 +52,10 @@ class Instance:
         draft = self._file.with_name(f"{self._file.name}.{os.getpid()}")
         draft.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
         draft.replace(self._file)
+
+    def refusal(self) -> AlreadyRunningError:
+        holder = self.holder()
+        return AlreadyRunningError(holder.get("pid"), holder.get("url"))
 
     def holder(self) -> dict[str, Any]:
         """Return pid and url of who holds or last held the lock without a clean end; empty when nobody is known."""

@@ -21,7 +21,8 @@ from scheduler_app.platforms import RabbitMQInstallation
 NODE_NAME = "scheduler@localhost"  # fixed: the store belongs to a node name, and machines change theirs
 HANDSHAKE_TIMEOUT = 5.0  # seconds for each answer of the node
 PREDECESSOR_TIMEOUT = 10.0  # seconds a node of ours gets to end by itself, before it is killed
-HALT_AFTER = 20_000  # milliseconds that an orderly end may take; what was confirmed survives a halt too
+STOP_LIMIT = 15_000  # milliseconds that an orderly end may take; what was confirmed survives a halt too
+ORPHAN_STOP_LIMIT = 5_000  # the same when whoever started the node is gone
 CONSUMER_TIMEOUT = 30 * 24 * 3600 * 1000  # milliseconds; the default of 30 minutes is shorter than many a job
 
 # Reads stdin from the first moment of the boot on. "stop" (115, 116, 111, 112; numbers need no quotes on a Windows
@@ -29,9 +30,12 @@ CONSUMER_TIMEOUT = 30 * 24 * 3600 * 1000  # milliseconds; the default of 30 minu
 LIFELINE = (
     "spawn(fun() -> "
     "Wait = fun(Again) -> case io:get_line([]) of "
-    "eof -> ok; {error, _} -> ok; [115, 116, 111, 112 | _] -> ok; _ -> Again(Again) end end, "
-    "Wait(Wait), "
-    f"spawn(fun() -> timer:sleep({HALT_AFTER}), erlang:halt(1) end), "
+    f"[115, 116, 111, 112 | _] -> {STOP_LIMIT}; eof -> {ORPHAN_STOP_LIMIT}; {{error, _}} -> {ORPHAN_STOP_LIMIT}; "
+    "_ -> Again(Again) end end, "
+    "Limit = Wait(Wait), "
+    "spawn(fun() -> timer:sleep(Limit), erlang:halt(1, [{flush, false}]) end), "
+    # Writes a window title to standard output; with nobody there to read it fails again and again, and the end hangs.
+    "catch supervisor:terminate_child(rabbit_boot_state_sup, xterm_titlebar), "
     "init:stop() end)."
 )
 
@@ -99,7 +103,9 @@ class PrivateNode:
             # RabbitMQ makes its first user when its store is empty: another user has another store.
             "RABBITMQ_MNESIA_DIR": self._file(f"store/{user}"),
             "RABBITMQ_LOG_BASE": self._file("log"),
-            "RABBITMQ_LOGS": "-",  # standard output, into the supervisor's file for this service
+            # Not standard output: a node whose supervisor was killed would hang in the middle of its end, writing there.
+            # What keeps it from starting is written to standard output all the same.
+            "RABBITMQ_LOGS": self._file("log/node.log"),
             "RABBITMQ_PID_FILE": self._file("node.pid"),
         }
         foreign = ("RABBITMQ_", "ERL_", "ERLANG_")
@@ -172,9 +178,10 @@ loopback_users.{user} = true
 consumer_timeout = {CONSUMER_TIMEOUT}
 vm_memory_high_watermark.absolute = 256MiB
 disk_free_limit.absolute = 200MB
-log.console = true
-log.console.level = info
-log.file = false
+log.console = false
+log.file.level = info
+log.file.rotation.size = 5000000
+log.file.rotation.count = 3
 log.connection.level = warning
 """
 

@@ -33,7 +33,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     context["problems"] = problems(now)
     if request.user.has_perm("jobs.view_run"):
-        context["running"] = [_line(run, now) for run in Run.objects.filter(state=State.RUNNING).order_by("-id")[:SHOWN]]
+        context["running"] = [
+            _line(run, now) for run in Run.objects.filter(state=State.RUNNING).order_by("-id")[:SHOWN]
+        ]
         context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
     if request.user.has_perm("beat_config.view_schedule"):
         context["upcoming"] = (
@@ -52,8 +54,10 @@ def problems(now: datetime) -> list[str]:
         found.append("Nothing is being scheduled: no beat runs. Start it with scheduler-app start.")
     if Service.Kind.WORKER not in alive:
         found.append("No job can run: there is no worker. Start it with scheduler-app start.")
-    for policy in SchedulePolicy.objects.exclude(error="").select_related("schedule")[:SHOWN]:
-        found.append(f"The schedule {policy.schedule.name} cannot run: {policy.error}.")
+    found += [
+        f"The schedule {policy.schedule.name} cannot run: {policy.error}."
+        for policy in SchedulePolicy.objects.exclude(error="").select_related("schedule")[:SHOWN]
+    ]
     found += [
         f"{problem.file} in the jobs folder {settings.SCHEDULER_PATHS.jobs} cannot be used: {problem.message}"
         for problem in catalogue.registry().problems

@@ -5,8 +5,8 @@ import re
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user_model, login
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth import login
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -47,9 +47,9 @@ def _use(nonce: str) -> None:
         ) from error
 
 
-def _owner() -> AbstractUser:
+def _owner() -> User:
     """Return the person whose installation this is: the first superuser, made without a password when there is none."""
-    users = get_user_model().objects
+    users = User.objects
     owner = users.filter(is_superuser=True, is_active=True).order_by("pk").first()
     if owner is None:
         owner = users.create_superuser(_free_name())
@@ -62,5 +62,5 @@ def _free_name() -> str:
     except OSError:  # no name for this user id, as in some containers
         system_name = ""
     name = system_name or "owner"
-    taken = get_user_model().objects.filter(username=name).exists()
+    taken = User.objects.filter(username=name).exists()
     return f"{name}-owner" if taken else name

@@ -20,9 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     from scheduler_app.wsgi import application  # noqa: PLC0415 - as above
 
     try:
-        server = create_server(
-            application, host=settings.SCHEDULER.web.host, port=port, threads=THREADS, ident=None
-        )
+        server = create_server(application, host=settings.SCHEDULER.web.host, port=port, threads=THREADS, ident=None)
     except OSError as error:
         print(f"cannot listen on {settings.SCHEDULER.web.host}:{port}: {error}", file=sys.stderr)  # noqa: T201
         return 1

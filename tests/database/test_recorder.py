@@ -116,7 +116,9 @@ def test_catching_up_on_all_starts_each_of_them_only_where_they_may_overlap():
 
 def test_a_schedule_that_cannot_fire_is_marked_and_the_others_fire():
     bad, good = make_schedule(cron="0 0 * * *"), make_schedule(every=MINUTE)
-    bad.schedule.crontab.__class__.objects.filter(pk=bad.schedule.crontab_id).update(day_of_month="31", month_of_year="2")
+    bad.schedule.crontab.__class__.objects.filter(pk=bad.schedule.crontab_id).update(
+        day_of_month="31", month_of_year="2"
+    )
 
     recorder.record_due(NOW)
 
@@ -150,7 +152,11 @@ def test_a_one_time_schedule_runs_once_and_is_then_disabled():
 
 def test_route_expiry_and_time_limit_of_the_schedule_go_with_the_run():
     make_schedule(
-        queue="reports", priority=5, expire_seconds=60, headers='{"x": "1"}', policy={"time_limit": timedelta(minutes=3)}
+        queue="reports",
+        priority=5,
+        expire_seconds=60,
+        headers='{"x": "1"}',
+        policy={"time_limit": timedelta(minutes=3)},
     )
 
     recorder.record_due(NOW)
@@ -175,7 +181,7 @@ def test_nothing_is_recorded_when_the_transaction_fails(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_two_beats_at_the_same_time_record_every_fire_once():
     for _ in range(40):
-        make_schedule(every=SECOND)
+        make_schedule(every=SECOND, policy={"catch_up": "all", "overlap": "allow"})
     gate = threading.Barrier(2)
 
     def beat():

@@ -183,7 +183,7 @@ class TestWhereTheFileIsFound:
         pytest.param("[wrker]\npool = 1", 1, "there is no section [wrker]; did you mean worker?", id="unknown section"),
         pytest.param("port = 1", 1, "there is no setting port; did you mean web.port?", id="key without section"),
         pytest.param("[web.port]\nx = 1", 1, "cannot use web.port = {'x': 1}: not a whole number", id="section for a key"),
-        pytest.param("web = 1", 1, "cannot use web = 1: it is a section, write [web]", id="key for a section"),
+        pytest.param("web = 1", 1, "cannot use web as a setting: it is a section, write [web]", id="key for a section"),
     ],
 )  # fmt: skip
 def test_a_problem_in_the_file_names_line_value_and_what_is_allowed(toml, text, line, message):
@@ -288,9 +288,9 @@ class TestSecrets:
 
     def test_come_from_a_file_without_its_last_newline(self, tmp_path):
         file = tmp_path / "key"
-        file.write_bytes(b"s3cret \xc3\xa4\r\n")
+        file.write_bytes(b" s3cret \xc3\xa4 \r\n")
         config = load(data_folder=tmp_path, environ={"SCHEDULER_SECURITY_KEY_FILE": str(file)})
-        assert config.security.key == Secret("s3cret ä")
+        assert config.security.key == Secret(" s3cret ä ")
 
     def test_file_that_cannot_be_read_is_a_problem(self, tmp_path):
         missing = str(tmp_path / "none")

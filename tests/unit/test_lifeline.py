@@ -1,6 +1,7 @@
 """A service ends when its pipe says "stop" or breaks, and never because it has none. Real processes."""
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -61,10 +62,24 @@ def say(process, text):
     process.stdin.flush()
 
 
+def unread(pipe):
+    """Return how many bytes nobody has taken out of *pipe* yet."""
+    import fcntl
+    import termios
+
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
+
+
+def is_asleep(process):
+    """The main thread waits in a system call."""
+    return psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING
+
+
 class TestStop:
     def test_reaches_the_main_thread_in_the_middle_of_a_wait(self, service):
         process = service()
         assert line(process) == "ready"
+        wait_until(lambda: is_asleep(process), 10, "the main thread's wait")
         asked = time.monotonic()
 
         say(process, b"stop\n")
@@ -81,12 +96,13 @@ class TestStop:
         say(process, b"stop\n")
         assert line(process) == "SIGTERM stop"
 
+    @pytest.mark.skipif(os.name == "nt", reason="looks into the pipe with FIONREAD")
     def test_may_come_in_pieces_with_other_lines_around_it(self, service):
         process = service()
         assert line(process) == "ready"
         for piece in (b"hello\nst", b"op", b"\r\n"):
-            assert process.poll() is None
             say(process, piece)
+            wait_until(lambda: unread(process.stdin) == 0, 10, "the piece to be read")
         assert line(process) == "callback stop"
 
     def test_during_the_start_before_any_handler_ends_the_process(self, service):

@@ -218,7 +218,7 @@ def test_plan_of_one_due_fire_asks_the_trigger_once():
     class Watched(Interval):
         def after(self, moment):
             asked.append(moment)
-            return super(Watched, self).after(moment)
+            return super().after(moment)
 
     plan(Watched(timedelta(hours=1), DAY), due=at("9:00"), now=at("9:00:01"), policy=LATEST)
     assert asked == [at("9:00")]

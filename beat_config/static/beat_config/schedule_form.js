@@ -1,0 +1,24 @@
+// Choosing another job brings that job's parameters; the server draws them, as part of this same page.
+document.addEventListener("DOMContentLoaded", () => {
+  const job = document.getElementById("id_task");
+  let latest = 0;
+
+  job.addEventListener("change", async () => {
+    const request = ++latest;
+    const parameters = document.getElementById("job-parameters");
+    parameters.setAttribute("aria-busy", "true");
+    const address = new URL(window.location.pathname, window.location.origin);
+    address.searchParams.set("job", job.value);
+    try {
+      const answer = await fetch(address, { credentials: "same-origin" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const drawn = page.getElementById("job-parameters");
+      if (request !== latest) return; // another one was chosen meanwhile
+      if (!answer.ok || !drawn) throw new Error(`the server answered ${answer.status}`);
+      parameters.replaceWith(drawn);
+    } catch (error) {
+      parameters.textContent = `The parameters cannot be shown: ${error.message}. Save your work elsewhere and reload the page.`;
+      parameters.removeAttribute("aria-busy");
+    }
+  });
+});
