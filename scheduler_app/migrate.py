@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import django
 
@@ -16,6 +17,7 @@ def main() -> int:
     from django.db.migrations.executor import MigrationExecutor  # noqa: PLC0415
 
     try:
+        _only_for_its_owner(connection)
         executor = MigrationExecutor(connection)
         unknown = sorted(
             f"{app}.{name}"
@@ -37,6 +39,14 @@ def main() -> int:
         )
         return 1
     return 0
+
+
+def _only_for_its_owner(connection: object) -> None:
+    """Make SQLite's file before SQLite does, which would let others read it; its WAL gets the same permissions."""
+    if connection.vendor == "sqlite":  # type: ignore[attr-defined]
+        file = Path(connection.settings_dict["NAME"])  # type: ignore[attr-defined]
+        if not file.exists():
+            file.touch(mode=0o600)
 
 
 def _name(connection: object) -> str:

@@ -25,6 +25,8 @@ DEBUG = False
 
 # Exact names: the admin listens on loopback, and any other Host header is somebody's DNS trick.
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *SCHEDULER.web.allowed_hosts]
+if SCHEDULER.web.host not in {"0.0.0.0", "::"}:  # noqa: S104 - "everywhere" is no name to be asked by
+    ALLOWED_HOSTS.append(SCHEDULER.web.host)
 # Cookies do not tell ports apart: without names of their own, two installations sign each other out.
 _INSTALLATION = hashlib.sha256(str(SCHEDULER_PATHS.data).encode()).hexdigest()[:8]
 

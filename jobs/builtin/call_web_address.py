@@ -69,7 +69,7 @@ def _check_headers(headers: dict[str, str]) -> None:
 
 
 @job(title="Call a web address", group="Web")
-def call_web_address(  # noqa: PLR0917 - called by name, with values from a form
+def call_web_address(
     url: Annotated[str, Label("Address"), Check(_check_address)],
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "GET",
     headers: Annotated[dict[str, str], Check(_check_headers)] = {},  # noqa: B006 - only a form's default; every call passes its own

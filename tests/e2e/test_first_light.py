@@ -84,7 +84,7 @@ def test_schedules_made_in_the_browser_run_and_show_what_they_did(start, page, w
     assert "Next run" in page.content()
 
     new_schedule(page, "look at the web", "call_web_address")
-    page.get_by_label("URL").fill(web_address)
+    page.get_by_label("Address").fill(web_address)
     page.get_by_label("At times").check()
     page.get_by_role("textbox", name="Cron line").fill("*/5 * * * * *")
     page.get_by_role("combobox", name="Time zone").fill("Asia/Kathmandu")

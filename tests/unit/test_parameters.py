@@ -32,7 +32,7 @@ def job_of(function, **options):
     return Job(Declaration(function, **declared), "tidy.py")
 
 
-def everything(  # noqa: PLR0917 - one of each
+def everything(
     text: str,
     lines: Annotated[str, Lines()],
     code: Annotated[str, Code("python")],
