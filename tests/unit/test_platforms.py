@@ -238,7 +238,7 @@ class TestKill:
         assert tree.popen.returncode is not None
 
     @posix
-    def test_spares_a_process_that_got_the_pid_of_the_child(self, spawn, stray):
+    def test_spares_a_process_that_got_the_pid_of_the_child(self, spawn, stray, monkeypatch):
         """The child was reaped and its pid is another session's now: neither that process nor its children are ours."""
         tree = spawn([sys.executable, "-c", ""])
         tree.popen.wait(30)
@@ -248,10 +248,14 @@ class TestKill:
             stack.callback(other.kill)
             others_child = stray(int(other.stdout.readline()))
             tree.pid = other.pid
+            signalled = []
 
             tree.kill()
-            tree.terminate()
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "killpg", lambda *arguments: signalled.append(arguments))
+                tree.terminate()
 
+            assert signalled == []
             assert other.poll() is None
             assert not is_gone(others_child)
 
