@@ -28,6 +28,7 @@ def _configuration() -> dict[str, object]:
         # A solo worker cannot send heartbeats while it runs a job, and RabbitMQ would deliver the job again.
         "broker_heartbeat": 0 if pool == "solo" else 30,
         "broker_channel_error_retry": True,
+        "broker_transport_options": {"lease": config.worker.lease} if embedded else {},
         "accept_content": ["json"],
         "task_serializer": "json",
         "task_ignore_result": True,
@@ -37,6 +38,7 @@ def _configuration() -> dict[str, object]:
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_consumer": "scheduler_app.worker_consumer:WorkerConsumer",
         "worker_pool": pool,
         "worker_concurrency": 1 if pool == "solo" else config.worker.concurrency or 4,
         "worker_hijack_root_logger": True,

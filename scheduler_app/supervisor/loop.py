@@ -194,7 +194,7 @@ class Supervisor:
 
     def _stop_what_nothing_needs(self) -> None:
         for unit in reversed(self._units.values()):
-            users = (other for other in self._units.values() if unit.name in other.service.needs)
+            users = (other for other in self._units.values() if unit.name in other.service.needs | other.service.uses)
             if self._hurried or unit.has_ended or all(other.has_ended for other in users):
                 self._stop(unit)
 

@@ -31,6 +31,9 @@ class Service:
     probe: Probe | None = None
     """None for a task that runs once."""
     needs: frozenset[str] = frozenset()
+    """What has to be ready before it starts, and stops after it."""
+    uses: frozenset[str] = frozenset()
+    """What it can start without, and waits for by itself; stops after it all the same."""
     limits: Limits = field(default_factory=Limits)
     prepare: Callable[[], None] = nothing_to_prepare
     """Called before each launch, may take seconds; an OSError or SupervisorError fails the launch."""

@@ -86,9 +86,10 @@ class _Maker:
         self._has_row = service_row(url.reveal() if url is not None else None, paths.database)
 
     def make(self, in_use: BrokerInUse, broker: Service | None) -> ServiceSet:
-        before = frozenset({MIGRATE}) | (frozenset({BROKER}) if broker is not None else frozenset())
-        services = [self._migrate(), *([broker] if broker is not None else []), self._web(), self._beat(before)]
-        services += [self._worker(number, before) for number in range(1, self._config.worker.processes + 1)]
+        brokers = [broker] if broker is not None else []
+        uses = frozenset(service.name for service in brokers)
+        services = [self._migrate(), *brokers, self._web(), self._beat(uses)]
+        services += [self._worker(number, uses) for number in range(1, self._config.worker.processes + 1)]
         return ServiceSet(tuple(services), in_use)
 
     def _migrate(self) -> Service:
@@ -111,18 +112,20 @@ class _Maker:
             limits=Limits(ready=PYTHON_READY_LIMIT),
         )
 
-    def _beat(self, needs: frozenset[str]) -> Service:
+    def _beat(self, uses: frozenset[str]) -> Service:
         return Service(
             "beat",
             "Starting beat",
             self._celery("beat"),
             self._environment,
             probe=self._has_row,
-            needs=needs,
+            needs=frozenset({MIGRATE}),
+            # Records what is due without a broker, and sends it when there is one.
+            uses=uses,
             limits=Limits(ready=PYTHON_READY_LIMIT),
         )
 
-    def _worker(self, number: int, needs: frozenset[str]) -> Service:
+    def _worker(self, number: int, uses: frozenset[str]) -> Service:
         name = f"worker-{number}"
         return Service(
             name,
@@ -130,7 +133,9 @@ class _Maker:
             self._celery("worker", f"--hostname={name}@%h"),
             self._environment,
             probe=self._has_row,
-            needs=needs,
+            needs=frozenset({MIGRATE}),
+            # Ready only when it is connected, but half of its start is Python's imports, meanwhile.
+            uses=uses,
             limits=Limits(ready=PYTHON_READY_LIMIT, stop=self._config.worker.stop_limit + WORKER_STOP_MARGIN),
         )
 

@@ -36,13 +36,14 @@ def environment(data, **variables):
 
 @contextmanager
 def terminal(env, log, *command):
-    """Run *command* until the block ends, then end it as Ctrl-C does."""
+    """Run *command* until the block ends, then end it as a service manager does."""
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", *command], env=env, cwd=ROOT, stdout=output, stderr=output)
         try:
             yield process
-            process.send_signal(signal.SIGINT)
-            assert process.wait(STOP_TIMEOUT) == 0, log.read_text()
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(STOP_TIMEOUT)
+            assert code == 0, f"{command} ended with {code}: {log.read_text()[-2000:]}"
         finally:
             process.kill()
             process.wait()

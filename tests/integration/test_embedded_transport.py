@@ -122,6 +122,15 @@ def test_closing_gives_unacknowledged_messages_back_at_once(connect):
     assert get(two).payload == "x"
 
 
+def test_closing_a_channel_gives_back_what_it_was_delivered(connect):
+    one, two = connect(lease=600), connect()
+    publish(one, "x")
+    channel = one.channel()
+    assert JOBS(channel).get().payload == "x"
+    channel.close()
+    assert get(two).payload == "x"
+
+
 def test_a_lease_is_renewed_for_as_long_as_the_process_lives(connect):
     one, two = connect(lease=0.4), connect()
     publish(one, "x")
@@ -150,12 +159,14 @@ def test_a_late_acknowledgement_leaves_the_second_delivery_alone(tmp_path):
     file.declare_queue("jobs", message_ttl=None, unused_limit=None, now=0)
     file.put([Outgoing("jobs", "x")], now=0)
     late = file.claim("jobs", now=0, lease=30)
-    current = file.claim("jobs", now=31, lease=30)
+    file.claim("jobs", now=31, lease=30)
     file.acknowledge(late.id, late.deliveries)
     file.release(late.id, late.deliveries)
     assert file.claim("jobs", now=32, lease=30) is None
-    file.acknowledge(current.id, current.deliveries)
-    assert file.claim("jobs", now=100, lease=30) is None
+    third = file.claim("jobs", now=61, lease=30)
+    assert third.deliveries == 3
+    file.acknowledge(third.id, third.deliveries)
+    assert file.claim("jobs", now=1000, lease=30) is None
     file.close()
 
 
