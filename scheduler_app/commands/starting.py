@@ -119,17 +119,8 @@ def start_detached(config: Config, tell: Tell) -> Snapshot:
 
 
 def _spawn_detached(config: Config, output: IO[bytes]) -> subprocess.Popen[bytes]:
-    # Not platforms.spawn(): its processes end with this one. The flags exist on Windows alone.
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-    return subprocess.Popen(
-        [sys.executable, "-m", "scheduler_app.supervisor"],
-        env={**os.environ, **config.as_environment()},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        creationflags=flags,
-    )
+    environment = {**os.environ, **config.as_environment()}
+    return platforms.spawn_detached([sys.executable, "-m", "scheduler_app.supervisor"], env=environment, output=output)
 
 
 def _what_it_said(said: Path, paths: Paths) -> str:

@@ -19,6 +19,7 @@ if sys.platform == "win32":
         restrict_to_owner,
         signal_main_thread,
         spawn,
+        spawn_detached,
         venv_install_hint,
     )
 else:
@@ -32,6 +33,7 @@ else:
         restrict_to_owner,
         signal_main_thread,
         spawn,
+        spawn_detached,
         venv_install_hint,
     )
 
@@ -52,5 +54,6 @@ __all__ = [
     "restrict_to_owner",
     "signal_main_thread",
     "spawn",
+    "spawn_detached",
     "venv_install_hint",
 ]

@@ -89,6 +89,18 @@ def spawn(
     return PosixTree(popen, tree)
 
 
+def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start *argv* so that it outlives this process and its terminal; what it says goes to *output*."""
+    return subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 def kill_own_tree() -> NoReturn:
     """End this process at once and everything it started: its parent is gone, nobody else will."""
     try:

@@ -186,6 +186,18 @@ def spawn(
         raise
 
 
+def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start *argv* so that it outlives this process and its console; what it says goes to *output*."""
+    return subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP,
+    )
+
+
 def kill_own_tree() -> NoReturn:
     """End this process at once and everything it started: its parent is gone, nobody else will."""
     try:
