@@ -50,7 +50,9 @@ def terminal(env, log, *command):
 
 
 def python(env, code):
-    return subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.mark.needs("rabbitmq")

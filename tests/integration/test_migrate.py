@@ -39,7 +39,9 @@ def test_a_database_from_a_newer_version_is_refused_by_name_and_left_as_it_is(tm
     migrate(tmp_path)
     file = tmp_path / "scheduler.sqlite3"
     with sqlite3.connect(file) as connection:
-        connection.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '9999_later', '2030-01-01')")
+        connection.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '9999_later', '2030-01-01')"
+        )
     connection.close()
 
     refused = migrate(tmp_path)
