@@ -61,7 +61,8 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     @display(description="Took")
     def took(self, run: Run) -> str:
-        return wording.seconds(wording.duration(run, timezone.now()))
+        took = wording.seconds(wording.duration(run, timezone.now()))
+        return format_html('<span class="whitespace-nowrap">{}</span>', took)
 
     @display(description="Why")
     def why(self, run: Run) -> str:
@@ -134,7 +135,9 @@ _LIST_REASON = 80
 
 
 def _moment(moment: Any) -> str:
-    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S") if moment else "–"
+    if moment is None:
+        return "–"
+    return format_html('<span class="whitespace-nowrap">{:%Y-%m-%d %H:%M:%S}</span>', timezone.localtime(moment))
 
 
 def _facts(run: Run) -> dict[str, Any]:

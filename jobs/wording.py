@@ -50,6 +50,14 @@ def seconds(length: timedelta | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def moment(when: datetime, now: datetime) -> str:
+    """Return a time as short as it is clear, in the zone of *when*: 18:06:41, Tue 18:06:41, 2026-12-24 18:06:41."""
+    away = abs((when.date() - now.astimezone(when.tzinfo).date()).days)
+    if away == 0:
+        return f"{when:%H:%M:%S}"
+    return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
+
+
 def started_by(run: Run) -> str:
     if run.origin == Origin.SCHEDULE:
         return "its schedule"

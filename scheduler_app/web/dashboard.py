@@ -26,6 +26,7 @@ class RunLine:
     colour: str
     job: str
     took: str
+    when: str
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -38,11 +39,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ]
         context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
     if request.user.has_perm("beat_config.view_schedule"):
-        context["upcoming"] = (
-            SchedulePolicy.objects.filter(next_fire_at__isnull=False, schedule__enabled=True, error="")
-            .select_related("schedule")
-            .order_by("next_fire_at")[:SHOWN]
-        )
+        policies = SchedulePolicy.objects.filter(next_fire_at__isnull=False, schedule__enabled=True, error="")
+        context["upcoming"] = [
+            (policy, wording.moment(timezone.localtime(policy.next_fire_at), now))
+            for policy in policies.select_related("schedule").order_by("next_fire_at")[:SHOWN]
+        ]
     return context
 
 
@@ -73,4 +74,5 @@ def _line(run: Run, now: datetime) -> RunLine:
         colour=wording.COLOURS[state],
         job=catalogue.title(run.job),
         took=wording.seconds(wording.duration(run, now)),
+        when=wording.moment(timezone.localtime(run.created_at), now),
     )
