@@ -6,7 +6,7 @@ from django import forms
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminPasswordInput,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -44,7 +44,7 @@ def field_for(parameter: Parameter) -> forms.Field:
     elif kind == "decimal":
         widget = UnfoldAdminDecimalFieldWidget(attrs={"step": "any"})
     elif kind == "secret":
-        widget = UnfoldAdminPasswordInput(attrs={"autocomplete": "off"}, render_value=True)
+        widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}, render_value=True)
     else:
         widget = UnfoldAdminTextInputWidget(attrs=_attributes(kind))
     return forms.CharField(widget=widget, strip=kind not in ("lines", "code", "secret"), **common)

@@ -137,7 +137,7 @@ _LIST_REASON = 80
 def _moment(moment: Any) -> str:
     if moment is None:
         return "–"
-    return format_html('<span class="whitespace-nowrap">{:%Y-%m-%d %H:%M:%S}</span>', timezone.localtime(moment))
+    return format_html('<span class="whitespace-nowrap">{}</span>', f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}")
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -280,3 +280,13 @@ def test_every_page_has_a_content_security_policy_without_inline_scripts(admin):
     policy = admin.get("/admin/").headers["Content-Security-Policy"]
 
     assert "script-src 'self' 'unsafe-eval'" in policy
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_history_and_a_runs_page_show_every_state(admin, state):
+    run = make_run(state=state, schedule_name="mine", reason="because", started_at=timezone.now())
+
+    assert state.label in admin.get("/admin/jobs/run/").content.decode()
+    page = admin.get(f"/admin/jobs/run/{run.pk}/change/").content.decode()
+    assert state.label in page
+    assert "because" in page

@@ -41,8 +41,10 @@ class System:
     data: Path
 
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(30)
+        """End it as Ctrl-C does; return its exit code."""
+        with self.process.stdout:
+            self.process.send_signal(signal.SIGINT)
+            return self.process.wait(30)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +81,7 @@ def start(installed, tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
         )
-        system = _until_ready(process, data)
+        system = until_ready(process, data)
         systems.append(system)
         return system
 
@@ -92,7 +94,7 @@ def start(installed, tmp_path):
                 assert [child for child in family if not processes.is_gone(child)] == []
 
 
-def _until_ready(process: subprocess.Popen, data: Path) -> System:
+def until_ready(process: subprocess.Popen, data: Path, timeout: float = READY_TIMEOUT) -> System:
     lines: list[str] = []
     said: queue.Queue[str | None] = queue.Queue()
 
@@ -113,7 +115,7 @@ def _until_ready(process: subprocess.Popen, data: Path) -> System:
                 found[match[1]] = match[2]
         return len(found) == 2
 
-    wait_until(both, READY_TIMEOUT, "the program says that it is ready")
+    wait_until(both, timeout, "the program says that it is ready")
     return System(process, lines, found["Ready"].rstrip("/"), found["Sign in"], data)
 
 
