@@ -219,7 +219,7 @@ class _Loader:
                 return None, ""
             return path, path.read_text(encoding="utf-8-sig")  # Windows' editors put a byte order mark in front
         except (OSError, ValueError) as error:
-            if isinstance(error, FileNotFoundError) and not named:
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and not named:
                 return None, ""
             message = f"cannot read the configuration file {file}: {_why_unreadable(error)}"
             self.problems.append(Problem(where, message))

@@ -145,6 +145,7 @@ def _sentence(cannot: str, path: Path, error: OSError, where: str) -> str:
     reasons = {
         errno.EACCES: "no permission; make it yours and writable",
         errno.EPERM: "no permission; make it yours and writable",
+        errno.ENOENT: "No such file or directory, and it cannot be made there",
         errno.EROFS: "the disk is read-only; mount it for writing",
         errno.ENOSPC: "the disk is full; make room",
         errno.EDQUOT: "your quota of the disk is used up; make room",

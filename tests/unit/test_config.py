@@ -360,3 +360,9 @@ def test_importing_floor_0_loads_nothing_heavy(module):
     script = f"import sys, scheduler_app.{module}; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_data_folder_below_a_file_is_not_mistaken_for_a_bad_configuration_file(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert load(data_folder=tmp_path / "file" / "data", environ={}).source is None
