@@ -14,23 +14,26 @@ from scheduler_app.supervisor.service import Probe, SupervisorError
 
 ANSWER_LIMIT = 2.0
 """Seconds for one answer; a probe asks again anyway."""
-STATUS_LINE_LENGTH = len("HTTP/1.1 200")
+LONGEST_ANSWER = 4096
 
 _ROW = "SELECT 1 FROM jobs_service WHERE instance = "
 
 
 def http_ok(host: str, port: int, path: str) -> Probe:
-    """Return a probe for an HTTP answer with status 200 from *path*."""
+    """Return a probe for an HTTP answer with status 200 from *path* that names the launch that is asked for.
+
+    Somebody else may have got the port first, another installation's web server for one, and answer just as well.
+    """
     name = f"[{host}]" if ":" in host else host
     request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nUser-Agent: supervisor\r\nConnection: close\r\n\r\n"
 
-    def answers(_instance: str) -> bool:
+    def answers(instance: str) -> bool:
         with socket.create_connection((host, port), timeout=ANSWER_LIMIT) as connection:
             connection.sendall(request.encode())
             answer = b""
-            while len(answer) < STATUS_LINE_LENGTH and (data := connection.recv(STATUS_LINE_LENGTH)):
+            while len(answer) < LONGEST_ANSWER and (data := connection.recv(LONGEST_ANSWER)):
                 answer += data
-        return answer[:STATUS_LINE_LENGTH] in (b"HTTP/1.1 200", b"HTTP/1.0 200")
+        return answer.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")) and instance.encode() in answer
 
     return answers
 

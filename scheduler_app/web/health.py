@@ -1,5 +1,7 @@
 """Is the admin alive? Asked by the supervisor and by probes; needs no login and tells nothing else."""
 
+import os
+
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -15,4 +17,4 @@ def health(_request: HttpRequest) -> JsonResponse:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return JsonResponse({"status": "database does not answer"}, status=503)
-    return JsonResponse({"status": "ok"})
+    return JsonResponse({"status": "ok", "instance": os.environ.get("SCHEDULER_SERVICE_ID", "")})

@@ -60,6 +60,7 @@ def web(port):
         def do_GET(self):
             self.send_response(200 if self.path == "/health/" else 404)
             self.end_headers()
+            self.wfile.write(os.environ[SERVICE_ID].encode())
 
     http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
 

@@ -21,6 +21,7 @@ def http_server(status):
             seen.append((self.path, self.headers["Host"]))
             self.send_response(status)
             self.end_headers()
+            self.wfile.write(b'{"instance": "web.1"}')
 
         def log_message(self, *arguments):
             pass
@@ -33,6 +34,11 @@ def http_server(status):
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_an_answer_that_does_not_name_the_launch_is_somebody_elses():
+    with http_server(200) as (port, _):
+        assert http_ok("127.0.0.1", port, "/health/")("web.2") is False
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (503, False), (302, False), (404, False)], ids=str)
