@@ -130,7 +130,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A fresh window; anything the page complains about (scripts, the content security policy) fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     complaints = page.complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
