@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -27,6 +27,8 @@ from jobs.registry import Job, UnknownJob
 from jobs.states import State
 from scheduler_app import platforms
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 PACE = 0.2
@@ -37,19 +39,19 @@ GRACE = 5.0
 # What a job leaves running in the background may print this long after the job itself has ended.
 LEFTOVERS = 1.0
 READ_SIZE = 64 * 1024
-FINISH_AGAIN = 2.0
+INSIST_EVERY = 2.0
 
 
 def execute(run_id: int, attempt: int, *, worker: str) -> None:
     """Run what the run says, if this worker gets it; nothing happens otherwise."""
     lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
-    held = claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now())
+    held = _insist(lambda: claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now()), run_id)
     if held is None:
         logger.info("Run %s, attempt %s: nothing to do, it is taken or has ended", run_id, attempt)
         return
     logger.info("Run %s starts: %s (%s)", run_id, held.run.schedule_name or "by hand", held.run.job)
     outcome = _outcome(held, lease)
-    if outcome is None or not _finish(held, outcome):
+    if outcome is None or not _insist(lambda: claims.finish(held, outcome, now=timezone.now()), run_id):
         logger.warning("Run %s is no longer this worker's; its outcome here is not recorded", run_id)
         return
     logger.info("Run %s %s%s", run_id, outcome.state.label.lower(), f": {outcome.reason}" if outcome.reason else "")
@@ -76,15 +78,18 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
                 tree.popen.stdin.close()
 
 
-def _finish(held: Claim, outcome: Outcome) -> bool:
-    """Write the outcome, trying as long as the database is away: what happened must not be forgotten."""
+def _insist(action: Callable[[], T], run_id: int) -> T:
+    """Do *action*, again and again while the database is away: a message in hand, or an outcome, must not be dropped.
+
+    Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
+    """
     while True:
         try:
-            return claims.finish(held, outcome, now=timezone.now())
+            return action()
         except DatabaseError as error:
-            logger.warning("cannot record the outcome of run %s, trying again: %s", held.run.pk, error)
+            logger.warning("run %s: the database does not answer, trying again: %s", run_id, error)
             connection.close_if_unusable_or_obsolete()
-            if stopping.wait(FINISH_AGAIN):
+            if stopping.wait(INSIST_EVERY):
                 raise
 
 

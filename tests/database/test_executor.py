@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from jobs import claims, executor, stopping
@@ -214,3 +214,18 @@ def test_a_job_killed_from_outside_fails_and_says_by_which_signal():
     execute(run)
 
     assert (run.state, run.exit_code, run.reason) == (State.FAILED, 128 + signal.SIGKILL, "ended by signal SIGKILL")
+
+
+@pytest.mark.parametrize("step", ["claim", "finish"])
+def test_a_database_that_is_away_for_a_moment_costs_neither_the_run_nor_its_outcome(monkeypatch, step):
+    monkeypatch.setattr(executor, "INSIST_EVERY", 0.05)
+    real, failures = getattr(claims, step), iter([OperationalError("it is away")] * 3)
+
+    def away(*arguments, **options):
+        for failure in failures:
+            raise failure
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(claims, step, away)
+
+    assert execute(make_run(parameters={"command": "true"})).state == State.SUCCEEDED
