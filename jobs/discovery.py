@@ -230,7 +230,9 @@ def _make_helpers_importable(folder: Path) -> None:
     # Last, so that no file of the user's hides a module of Python's or of this program's.
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-    importlib.invalidate_caches()  # a helper that was written a moment ago
+    elif folder_finder := sys.path_importer_cache.get(str(folder)):
+        # A helper that was written a moment ago. Not importlib.invalidate_caches(): on Python 3.13 it imports inspect.
+        folder_finder.invalidate_caches()
 
 
 @contextlib.contextmanager
