@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import FileFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
@@ -230,9 +230,9 @@ def _make_helpers_importable(folder: Path) -> None:
     # Last, so that no file of the user's hides a module of Python's or of this program's.
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-    elif folder_finder := sys.path_importer_cache.get(str(folder)):
+    elif isinstance(finder := sys.path_importer_cache.get(str(folder)), FileFinder):
         # A helper that was written a moment ago. Not importlib.invalidate_caches(): on Python 3.13 it imports inspect.
-        folder_finder.invalidate_caches()
+        finder.invalidate_caches()
 
 
 @contextlib.contextmanager
