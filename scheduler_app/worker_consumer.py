@@ -17,6 +17,9 @@ FIRST_PAUSE, PAUSE_GROWS_BY, LONGEST_PAUSE = 0.2, 0.02, 5.0
 # A private node boots while the worker does: that it is not there yet is no news for this long.
 BOOTING = 5.0
 TELL_EVERY = 10.0
+# The blocking loop (solo pool, embedded broker) looks whether it is to stop after each wait for a message: 2 s, Celery's
+# own, is long for a person who has pressed Ctrl-C.
+LONGEST_WAIT = 0.25
 DELAYED_DELIVERY = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
 
 
@@ -37,6 +40,16 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
         self._wake.setblocking(False)
+
+    def connect(self) -> Any:
+        connection = super().connect()
+        drain_events = connection.drain_events
+
+        def drain_briefly(timeout: float = LONGEST_WAIT, **options: Any) -> Any:
+            return drain_events(timeout=min(timeout, LONGEST_WAIT), **options)
+
+        connection.drain_events = drain_briefly
+        return connection
 
     def ensure_connected(self, conn: Any) -> Any:
         """Wait for the broker, for as long as it takes, and return the connection."""
