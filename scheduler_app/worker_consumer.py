@@ -17,8 +17,8 @@ FIRST_PAUSE, PAUSE_GROWS_BY, LONGEST_PAUSE = 0.2, 0.02, 5.0
 # A private node boots while the worker does: that it is not there yet is no news for this long.
 BOOTING = 5.0
 TELL_EVERY = 10.0
-# The blocking loop (solo pool, embedded broker) looks whether it is to stop after each wait for a message: 2 s, Celery's
-# own, is long for a person who has pressed Ctrl-C.
+# The blocking loop (solo pool, embedded broker) looks whether it is to stop after each wait for a message: Celery's
+# 2 s are long for a person who has pressed Ctrl-C.
 LONGEST_WAIT = 0.25
 DELAYED_DELIVERY = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
 

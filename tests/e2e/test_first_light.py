@@ -3,19 +3,31 @@
 import http.server
 import subprocess
 import threading
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
-from tests import processes
+from tests import processes, servers
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
 
-BROKERS = [
-    pytest.param({"SCHEDULER_BROKER_KIND": "embedded"}, "embedded", id="embedded"),
-    pytest.param({"SCHEDULER_BROKER_KIND": "auto"}, "private", id="rabbitmq", marks=pytest.mark.needs("rabbitmq")),
+SERVED = [pytest.mark.needs("rabbitmq"), pytest.mark.needs("postgresql")]
+BACKENDS = [
+    pytest.param("embedded", "SQLite", id="embedded defaults"),
+    pytest.param("private", "PostgreSQL", id="RabbitMQ and PostgreSQL", marks=SERVED),
 ]
+
+
+@pytest.fixture
+def environment(broker, database, tmp_path):
+    """What makes the program use this broker and this database."""
+    with ExitStack() as stack:
+        variables = {"SCHEDULER_BROKER_KIND": "embedded" if broker == "embedded" else "auto"}
+        if database == "PostgreSQL":
+            variables["SCHEDULER_DATABASE_URL"] = stack.enter_context(servers.postgresql(tmp_path / "postgresql"))
+        yield variables
 
 
 @pytest.fixture
@@ -72,8 +84,10 @@ def open_finished_run(page, system, name, state):
     page.wait_for_selector("#run-output")
 
 
-@pytest.mark.parametrize(("environment", "broker"), BROKERS)
-def test_schedules_made_in_the_browser_run_and_show_what_they_did(start, page, web_address, environment, broker):
+@pytest.mark.parametrize(("broker", "database"), BACKENDS)
+def test_schedules_made_in_the_browser_run_and_show_what_they_did(
+    environment, start, page, web_address, broker, database
+):
     system = start(**environment)
     sign_in(page, system)
 
@@ -113,7 +127,9 @@ def test_schedules_made_in_the_browser_run_and_show_what_they_did(start, page, w
 
     page.goto(f"{system.address}/admin/")
     assert "All is well" in page.content()
-    assert broker in " ".join(status(system))
+    said = " ".join(status(system))
+    assert broker in said
+    assert database in said
 
 
 def test_a_sign_in_link_works_once(start, page):
