@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from beat_config import recorder
 from beat_config.models import SchedulePolicy
 from jobs.models import Run, RunOutput, Service
 from jobs.states import State
@@ -150,6 +151,7 @@ def test_the_form_shows_a_stored_schedule_as_it_was_typed(admin):
 
 def test_saving_what_the_form_shows_changes_nothing_about_when_it_fires(admin):
     task = make_task(cron="0 0 1 * 1", name="theirs")
+    recorder.record_due(timezone.now())
     before = SchedulePolicy.objects.get(pk=task.pk)
 
     admin.post(f"{LIST}{task.pk}/change/", form(name="theirs", when="times", cron="0 0 1 * 1", time_zone="UTC"))
