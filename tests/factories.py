@@ -46,6 +46,6 @@ def make_schedule(*, due=NOW, every=None, cron=None, once=None, policy=None, **c
     task = make_task(every=every, cron=cron, once=once, **columns)
     mine = SchedulePolicy.objects.filter(pk=task.pk)
     mine.update(**(policy or {}))
-    adoption.adopt([task.pk], due - timedelta(seconds=1))
-    mine.update(next_fire_at=due, look_at=due, anchor=due)
+    adoption.adopt([task.pk], (due or NOW) - timedelta(seconds=1))
+    mine.update(next_fire_at=due, look_at=due, anchor=due or NOW)
     return mine.select_related("schedule").get()
