@@ -47,9 +47,7 @@ def _triggers() -> Iterator[_Trigger]:
     # Without its fingerprint the cursor starts from now: what was due before it was switched is not caught up on.
     switched = f"{_MARK}, fingerprint = '' WHERE schedule_id = NEW.id"
     yield _Trigger("beat_config_task_switched", "UPDATE", TASK, switched, ("enabled",))
-    yield _Trigger(
-        "beat_config_task_changed", "UPDATE", TASK, f"{_MARK} WHERE schedule_id = NEW.id", TASK_COLUMNS
-    )
+    yield _Trigger("beat_config_task_changed", "UPDATE", TASK, f"{_MARK} WHERE schedule_id = NEW.id", TASK_COLUMNS)
     gone = f"DELETE FROM {POLICY} WHERE schedule_id = OLD.id"  # noqa: S608
     yield _Trigger("beat_config_task_gone", "DELETE", TASK, gone)
     yield _Trigger(

@@ -1,6 +1,7 @@
 """Writing many policies back at once."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -16,7 +17,7 @@ def store(policies: Iterable[SchedulePolicy], columns: Sequence[str]) -> None:
 
     One prepared statement for all: `bulk_update` builds one with a CASE for each row, which costs many times as much.
     """
-    fields = [SchedulePolicy._meta.get_field(name) for name in columns]
+    fields: list[Any] = [_OPTIONS.get_field(name) for name in columns]
     rows = [
         (*(field.get_db_prep_save(getattr(policy, field.attname), connection) for field in fields), policy.pk)
         for policy in policies
@@ -24,7 +25,7 @@ def store(policies: Iterable[SchedulePolicy], columns: Sequence[str]) -> None:
     if rows:
         assignments = ", ".join(f"{field.column} = %s" for field in fields)
         with connection.cursor() as cursor:
-            cursor.executemany(f"UPDATE {_TABLE} SET {assignments} WHERE schedule_id = %s", rows)  # noqa: S608
+            cursor.executemany(f"UPDATE {_OPTIONS.db_table} SET {assignments} WHERE schedule_id = %s", rows)  # noqa: S608
 
 
-_TABLE = SchedulePolicy._meta.db_table
+_OPTIONS = SchedulePolicy._meta  # noqa: SLF001 - documented by Django, in spite of its name

@@ -182,8 +182,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if self.is_bound and self.data.get("preset") in PRESETS:
             # Without its script the page sends the preset, but the fields as they were.
-            self.data = self.data.copy()
-            self.data.update(PRESETS[self.data["preset"]].values)
+            sent: Any = self.data
+            self.data = sent.copy()
+            self.data.update(PRESETS[sent["preset"]].values)  # type: ignore[attr-defined]  # a QueryDict
         task = self.fields["task"]
         assert isinstance(task, forms.ChoiceField)  # noqa: S101 - declared above
         task.choices = _job_choices(self.instance.task)
@@ -206,8 +207,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
         self._show_priority(self.instance.priority)
         self.initial["preset"] = presets.named(
-            {name: self.fields[name].prepare_value(value) or "" for name, value in self.initial.items()
-             if name in self.fields}
+            {
+                name: self.fields[name].prepare_value(value) or ""
+                for name, value in self.initial.items()
+                if name in self.fields
+            }
         )
         try:
             values = parameters_of(self.instance)

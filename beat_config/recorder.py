@@ -62,7 +62,7 @@ def record_due(now: datetime) -> int:
         return sum(_record_alone(pk, now) for pk in ids)
 
 
-_NEXT_LOOK = f"SELECT MIN(look_at) FROM {SchedulePolicy._meta.db_table} WHERE look_at IS NOT NULL"  # noqa: S608
+_NEXT_LOOK = "SELECT MIN(look_at) FROM beat_config_schedulepolicy WHERE look_at IS NOT NULL"
 # No schedule's fault: nothing was recorded, and all of it is due still.
 _DATABASE_IS_AWAY = (OperationalError, InterfaceError)
 

@@ -256,4 +256,4 @@ def _release(key: str, now: datetime) -> bool:
     if _on_the_way(Run.objects.filter(exclusive_key=key, state__in=sorted(ACTIVE))).exists():
         return False
     oldest = _held_back().filter(exclusive_key=key).order_by("pk").values_list("pk", flat=True).first()
-    return _held_back().filter(pk=oldest).update(dispatch_at=now, reason="") == 1
+    return oldest is not None and _held_back().filter(pk=oldest).update(dispatch_at=now, reason="") == 1

@@ -7,7 +7,9 @@ from django.utils import timezone
 from jobs.models import Origin, Run
 
 
-def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, exclusive_key: str | None = None) -> Run:
+def start(
+    job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, exclusive_key: str | None = None
+) -> Run:
     """Record a run that goes to a worker at once, or when no run with its *exclusive_key* runs any more.
 
     *schedule* is the `PeriodicTask` it is a run of, if any.

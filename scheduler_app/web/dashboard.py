@@ -39,7 +39,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
     if request.user.has_perm("beat_config.view_schedule"):
         context["upcoming"] = (
-            SchedulePolicy.objects.filter(next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error="")
+            SchedulePolicy.objects.filter(
+                next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error=""
+            )
             .select_related("schedule")
             .order_by("look_at")[:SHOWN]
         )

@@ -231,7 +231,7 @@ def test_a_preset_sets_the_policies_also_without_its_script_and_is_shown_again(
 def test_what_others_stored_is_kept_when_the_form_has_no_word_for_it(admin):
     policy = make_schedule(every=timedelta(seconds=10), name="mine", priority=3)
 
-    assert "<option value=\"3\" selected" in admin.get(f"{LIST}{policy.pk}/change/").content.decode()
+    assert '<option value="3" selected' in admin.get(f"{LIST}{policy.pk}/change/").content.decode()
     admin.post(f"{LIST}{policy.pk}/change/", form(priority="3"))
 
     assert PeriodicTask.objects.get().priority == 3

@@ -65,13 +65,13 @@ def test_a_row_that_another_program_writes_is_a_schedule_like_any_other():
     columns = ["task", "interval_id", "args", "kwargs", "enabled", "one_off", "total_run_count", "date_changed"]
     columns += ["description", "headers"]
     _in_another_program(
-        f"INSERT INTO django_celery_beat_periodictask (name, {', '.join(columns)})"
+        f"INSERT INTO django_celery_beat_periodictask (name, {', '.join(columns)})"  # noqa: S608
         f" SELECT 'theirs', {', '.join(columns)} FROM django_celery_beat_periodictask WHERE id = {made.pk}"
     )
     theirs = PeriodicTask.objects.get(name="theirs")
     assert looked_at(theirs).next_fire_at == NOW + HOUR
 
-    _in_another_program(f"DELETE FROM django_celery_beat_periodictask WHERE id = {theirs.pk}")
+    _in_another_program(f"DELETE FROM django_celery_beat_periodictask WHERE id = {theirs.pk}")  # noqa: S608
 
     assert not SchedulePolicy.objects.filter(pk=theirs.pk).exists()
 
@@ -85,9 +85,7 @@ def _ended(task):
 
 
 def _other_interval(task):
-    PeriodicTask.objects.filter(pk=task.pk).update(
-        interval=IntervalSchedule.objects.create(every=5, period="minutes")
-    )
+    PeriodicTask.objects.filter(pk=task.pk).update(interval=IntervalSchedule.objects.create(every=5, period="minutes"))
 
 
 def _changed_interval(task):

@@ -314,7 +314,7 @@ def together(*works):
         gate.wait()
         try:
             work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told at the end
             problems.append(error)
         finally:
             connection.close()
