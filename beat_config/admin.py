@@ -1,6 +1,7 @@
 """Schedules in the admin."""
 
 import json
+import math
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -17,10 +18,10 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from beat_config import adoption, timing
-from beat_config.forms import FIRST_JOB, ScheduleForm, form_for
-from beat_config.models import Schedule, SchedulePolicy
+from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
+from beat_config.models import LOOK_NOW, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
-from beat_config.schedules import ArgumentsError, in_words, parameters_of
+from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
 from jobs import catalogue, starting, wording
 from jobs.models import Run
 from jobs.states import State
@@ -37,6 +38,16 @@ for _model in (
     except NotRegistered:
         # A version of django-celery-beat that registers fewer of them.
         continue
+
+
+POLICY_LAYOUT = [
+    "preset",
+    ("catch_up", "catch_up_window", "catch_up_cap"),
+    ("grace", "expires_after"),
+    ("overlap", "concurrency_key"),
+    ("crash", "crash_attempts"),
+    ("time_limit", "priority"),
+]
 
 
 @admin.register(Schedule)
@@ -79,13 +90,17 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         policy = _policy(schedule)
         return "not looked at yet" if policy is None else in_words(policy)
 
-    @display(description="Next run", ordering="policy__next_fire_at")
+    @display(description="Next run", ordering="policy__look_at")
     def next_run(self, schedule: Schedule) -> str:
         policy = _policy(schedule)
-        if policy is None or not schedule.enabled or policy.next_fire_at is None:
+        if policy is None or not schedule.enabled:
             return "–"
         if policy.error:
-            return "cannot run: see When"
+            return f"cannot run: {policy.error}"
+        if policy.look_at == LOOK_NOW:
+            return "not looked at yet"
+        if policy.next_fire_at is None:
+            return "–"
         return timezone.localtime(policy.next_fire_at).strftime("%Y-%m-%d %H:%M:%S")
 
     @display(description="Last run", label={state.label: colour for state, colour in wording.COLOURS.items()})
@@ -107,7 +122,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             ("When", {"fields": ["when", ("every", "unit"), ("cron", "time_zone"), "once"]}),
             (
                 "If something gets in the way",
-                {"fields": ["catch_up", "overlap", "time_limit"], "classes": ["collapse"]},
+                {"fields": POLICY_LAYOUT, "classes": ["collapse"]},
             ),
             ("Notes", {"fields": ["description"], "classes": ["collapse"]}),
         ]
@@ -130,15 +145,15 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         timing.store(cleaned["timing"], obj, policy)
         obj.task = cleaned["task"]
         obj.args, obj.kwargs = "[]", json.dumps(cleaned["parameters"])
+        expires_after, obj.priority = cleaned["expires_after"], cleaned["priority"]
+        obj.expire_seconds = math.ceil(expires_after.total_seconds()) if expires_after else None
         super().save_model(request, obj, form, change)
         SchedulePolicy.objects.filter(pk=obj.pk).update(
             expression=policy.expression,
             day_rule=policy.day_rule,
-            catch_up=cleaned["catch_up"],
-            overlap=cleaned["overlap"],
-            time_limit=cleaned["time_limit"],
+            **{name: cleaned[name] for name in POLICY_FIELDS},
         )
-        # Once more: the save's own signal did not know the policy yet.
+        # Now, not at beat's next look: the next run is shown.
         adoption.adopt([obj.pk], timezone.now())
         self._tell_next(request, obj)
 
@@ -165,7 +180,13 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             except ArgumentsError as error:
                 messages.error(request, f"{schedule.name}: {error}")
                 continue
-            run = starting.start(schedule.task, parameters, by=request.user.get_username(), schedule=schedule)
+            run = starting.start(
+                schedule.task,
+                parameters,
+                by=request.user.get_username(),
+                schedule=schedule,
+                exclusive_key=exclusive_key(schedule.policy),
+            )
             link = reverse("admin:jobs_run_change", args=[run.pk])
             started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))
         for line in started:

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class BeatConfig(AppConfig):
@@ -7,6 +8,6 @@ class BeatConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from beat_config import signals  # noqa: PLC0415 - needs the models, which are loaded by now
+        from beat_config import change_marks  # noqa: PLC0415 - needs the models, which are loaded by now
 
-        signals.connect()
+        post_migrate.connect(change_marks.install, sender=self)

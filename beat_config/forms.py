@@ -1,5 +1,6 @@
 """The schedule form: what to run, its parameters as real fields, when, and what to do when it goes otherwise."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,17 +16,45 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from beat_config import timing
-from beat_config.models import CatchUp, DayRule, Overlap, Schedule
+from beat_config import presets, timing
+from beat_config.models import CatchUp, Crash, DayRule, Overlap, Schedule
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
+from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Times, Timing
 from beat_config.triggers import TriggerError, parse_period
 from jobs import catalogue
+from jobs.durations import format_duration
 from jobs.parameters import ParameterError
 from jobs.registry import Job
 
 FIRST_JOB = "run_command"
+# AMQP's priorities; RabbitMQ's quorum queues know normal (below 5) and high.
+PRIORITIES = [("", "Normal"), (1, "Low"), (9, "High")]
+# The policy's columns that are fields of the form by the same name, and those of them that are never empty.
+POLICY_FIELDS = (
+    *("catch_up", "catch_up_window", "catch_up_cap", "grace", "overlap", "concurrency_key"),
+    *("crash", "crash_attempts", "time_limit"),
+)
+_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "crash", "crash_attempts")
+
+
+class PeriodField(forms.CharField):
+    """A length of time as people type it; its value is a timedelta, None when it is left empty."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "10 minutes", "spellcheck": "false"})
+        super().__init__(required=False, widget=widget, **options)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            return parse_period(text) if text else None
+        except TriggerError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def prepare_value(self, value: Any) -> Any:
+        return format_duration(value) if isinstance(value, timedelta) else value
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -60,12 +89,42 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="A place such as Europe/Berlin: its clock, and its summer time, are what counts.",
     )
     once = forms.SplitDateTimeField(label="Date and time", required=False, widget=UnfoldAdminSplitDateTimeWidget)
+    preset = forms.ChoiceField(
+        label="In short",
+        required=False,
+        choices=[("", "As set below"), *((name, preset.label) for name, preset in PRESETS.items())],
+        widget=UnfoldAdminSelectWidget(
+            attrs={"data-presets": json.dumps({name: dict(preset.values) for name, preset in PRESETS.items()})}
+        ),
+        help_text="Sets the fields below; change any of them as you like.",
+    )
     catch_up = forms.ChoiceField(
         label="If it was missed while nothing was running",
         choices=CatchUp.choices,
         initial=CatchUp.LATEST,
         widget=UnfoldAdminSelectWidget,
-        help_text="Up to a day late. What is not run is in the history all the same.",
+        help_text="After the machine was off, for instance. What is not run is in the history all the same.",
+    )
+    catch_up_window = PeriodField(
+        label="But not if it is older than", initial="1d", help_text="Such as 2 hours or 7 days."
+    )
+    catch_up_cap = forms.IntegerField(
+        label="And at most so many",
+        required=False,
+        min_value=1,
+        max_value=10_000,
+        initial=100,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="The newest ones. As many may wait for their turn while a run goes on.",
+    )
+    grace = PeriodField(
+        label="It is still on time when late by",
+        initial="1m",
+        help_text="What starts within this counts as on time, not as missed.",
+    )
+    expires_after = PeriodField(
+        label="Give up if no worker has started it after",
+        help_text="It is then in the history as missed. Empty: it waits as long as it takes.",
     )
     overlap = forms.ChoiceField(
         label="If its previous run still goes on",
@@ -73,10 +132,41 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         initial=Overlap.SKIP,
         widget=UnfoldAdminSelectWidget,
     )
-    time_limit = forms.CharField(
-        label="Stop it after",
+    concurrency_key = forms.CharField(
+        label="Never together with",
         required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "10 minutes"}),
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "disk", "spellcheck": "false"}),
+        help_text="A word of your own. Schedules with the same word never run at the same time:"
+        " the runs of all of them count as previous runs.",
+    )
+    crash = forms.ChoiceField(
+        label="If a crash or a power cut interrupts it",
+        required=False,
+        choices=Crash.choices,
+        initial=Crash.LEAVE,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Choose to run it again only if doing its work twice does no harm.",
+    )
+    crash_attempts = forms.IntegerField(
+        label="Altogether at most so many times",
+        required=False,
+        min_value=2,
+        max_value=100,
+        initial=3,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    priority = forms.TypedChoiceField(
+        label="Priority",
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=PRIORITIES,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Which goes first when many wait for a worker, as far as the message broker knows priorities.",
+    )
+    time_limit = PeriodField(
+        label="Stop it after",
         help_text="Such as 30 seconds, 10m or 1h 30m. Empty: the job's own limit.",
     )
 
@@ -90,6 +180,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.is_bound and self.data.get("preset") in PRESETS:
+            # Without its script the page sends the preset, but the fields as they were.
+            sent: Any = self.data
+            self.data = sent.copy()
+            self.data.update(PRESETS[sent["preset"]].values)  # type: ignore[attr-defined]  # a QueryDict
         task = self.fields["task"]
         assert isinstance(task, forms.ChoiceField)  # noqa: S101 - declared above
         task.choices = _job_choices(self.instance.task)
@@ -107,9 +202,17 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def _show_instance(self) -> None:
         policy = self.instance.policy
         shown = timing.of(self.instance, policy)
-        self.initial.update(timing.initial(shown), catch_up=policy.catch_up, overlap=policy.overlap)
-        if policy.time_limit:
-            self.initial["time_limit"] = f"{policy.time_limit.total_seconds():g} seconds"
+        self.initial.update(timing.initial(shown), **{name: getattr(policy, name) for name in POLICY_FIELDS})
+        seconds = self.instance.expire_seconds
+        self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
+        self._show_priority(self.instance.priority)
+        self.initial["preset"] = presets.named(
+            {
+                name: self.fields[name].prepare_value(value) or ""
+                for name, value in self.initial.items()
+                if name in self.fields
+            }
+        )
         try:
             values = parameters_of(self.instance)
         except ArgumentsError as error:
@@ -120,6 +223,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
                 value = values.get(parameter.name, parameter.default)
                 self.initial[PREFIX + parameter.name] = to_form(parameter, value)
 
+    def _show_priority(self, priority: int | None) -> None:
+        field = self.fields["priority"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - declared above
+        if priority is not None and priority not in dict(PRIORITIES):
+            field.choices = [*PRIORITIES, (priority, f"{priority}")]
+        self.initial["priority"] = "" if priority is None else priority
+
     def clean_task(self) -> str:
         name: str = self.cleaned_data["task"]
         if name not in catalogue.registry():
@@ -128,26 +238,39 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             )
         return name
 
-    def clean_time_limit(self) -> timedelta | None:
-        text = self.cleaned_data["time_limit"].strip()
-        try:
-            return parse_period(text) if text else None
-        except TriggerError as error:
-            raise forms.ValidationError(str(error)) from error
-
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.job is not None and "task" not in self.errors:
             cleaned["parameters"] = self._clean_parameters(self.job, cleaned)
         if "when" in cleaned:
             cleaned["timing"] = self._clean_timing(cleaned)
-        if cleaned.get("catch_up") == CatchUp.ALL and cleaned.get("overlap") == Overlap.SKIP:
+        self._clean_policies(cleaned)
+        return cleaned
+
+    def _clean_policies(self, cleaned: dict[str, Any]) -> None:
+        """Fill in what was left empty, and refuse policies that contradict each other."""
+        for name in _NEEDED:
+            if cleaned.get(name) in {None, ""} and name not in self.errors:
+                cleaned[name] = self.fields[name].clean(self.fields[name].initial)
+        if cleaned.get("catch_up") == CatchUp.ALL and cleaned.get("overlap") in {Overlap.SKIP, Overlap.REPLACE}:
             self.add_error(
                 "overlap",
-                "Running every missed one starts several at once: choose to run both at the same time, or run once"
-                " for the latest.",
+                "Running every missed one starts several at once, and this would keep only one of them: let the new"
+                " run wait, run both at the same time, or run once for the latest.",
             )
-        return cleaned
+        if cleaned.get("concurrency_key") and cleaned.get("overlap") == Overlap.ALLOW:
+            self.add_error(
+                "concurrency_key",
+                "Its runs may go on at the same time, so this would keep nothing apart: leave it empty, or choose"
+                " something else for a previous run that still goes on.",
+            )
+        window, grace = cleaned.get("catch_up_window"), cleaned.get("grace")
+        if cleaned.get("catch_up") != CatchUp.NONE and window and grace and window < grace:
+            self.add_error(
+                "catch_up_window",
+                f"This is shorter than what is still on time ({format_duration(grace)}): make it longer, or the other"
+                " shorter.",
+            )
 
     def validate_unique(self) -> None:
         """Check the name only: django-celery-beat's own check wants a timing, which the row gets when it is saved."""
@@ -202,7 +325,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             if "once" not in self.errors:
                 self.add_error("once", "When? Give a date and a time.")
             return None
-        if at <= timezone.now() and "once" in self.changed_data:
+        if at <= timezone.now() and ("once" in self.changed_data or cleaned.get("enabled")):
             self.add_error("once", f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S} is over: it would never run.")
             return None
         return Once(at)

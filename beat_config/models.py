@@ -1,12 +1,15 @@
 """What django-celery-beat's tables cannot say of a schedule: its policies, and where its cursor stands."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.utils import timezone
+from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
+
+# "Look at this schedule now": what the SQL triggers of `change_marks` write, a constant that both databases can say.
+LOOK_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CatchUp(models.TextChoices):
@@ -17,7 +20,14 @@ class CatchUp(models.TextChoices):
 
 class Overlap(models.TextChoices):
     SKIP = "skip", "Skip the new run"
+    QUEUE = "queue", "Let the new run wait until it has ended"
+    REPLACE = "replace", "Stop it, and start the new run"
     ALLOW = "allow", "Run both at the same time"
+
+
+class Crash(models.TextChoices):
+    LEAVE = "leave", "Leave it: it may have done half of its work"
+    AGAIN = "again", "Run it again"
 
 
 class DayRule(models.TextChoices):
@@ -26,53 +36,78 @@ class DayRule(models.TextChoices):
 
 
 class SchedulePolicy(models.Model):
-    """One-to-one with a `PeriodicTask`; a row that others made gets one from `adoption`."""
+    """One-to-one with a `PeriodicTask`; `change_marks` makes it, whoever made the task: hence the db_defaults."""
 
     schedule = models.OneToOneField(
         PeriodicTask, primary_key=True, on_delete=models.CASCADE, related_name="policy", db_column="schedule_id"
     )
     # The cursor: the next fire that has no decision yet. NULL = none is to come (disabled, exhausted).
     next_fire_at = models.DateTimeField("next run", null=True, blank=True)
+    # When beat has to look at this schedule: at its next fire; at once after a change; later after an error.
+    look_at = models.DateTimeField(null=True, blank=True, db_default=LOOK_NOW)
     # Interval fires are anchor + k × period: no drift, and an edit moves the anchor.
-    anchor = models.DateTimeField(default=timezone.now)
+    anchor = models.DateTimeField(db_default=Now())
     # What next_fire_at was computed from; when the rows no longer say the same, it is computed anew.
-    fingerprint = models.CharField(max_length=64, blank=True)
-    # Whether the schedule was enabled then: what update(enabled=…) changed shows as a difference.
-    armed = models.BooleanField(default=False)
+    fingerprint = models.CharField(max_length=64, blank=True, db_default="")
+    # Up to when every fire is decided, as the clock of the crontab's zone showed it, with its offset from UTC:
+    # what has to be known when the time zone's data change. Empty where no zone matters.
+    settled_until = models.CharField(max_length=40, blank=True, db_default="")
 
     expression = models.CharField(
         "cron line",
         max_length=255,
         blank=True,
+        db_default="",
         help_text="What was typed, where it says more than the crontab columns can (L, 5#2, seconds).",
     )
-    day_rule = models.CharField(max_length=3, choices=DayRule.choices, default=DayRule.AND)
+    day_rule = models.CharField(max_length=3, choices=DayRule.choices, db_default=DayRule.AND)
     catch_up = models.CharField(
-        "if runs were missed while nothing was running", max_length=8, choices=CatchUp.choices, default=CatchUp.LATEST
+        "if runs were missed while nothing was running",
+        max_length=8,
+        choices=CatchUp.choices,
+        db_default=CatchUp.LATEST,
     )
-    catch_up_window = models.DurationField("not older than", default=timedelta(days=1))
-    catch_up_cap = models.PositiveIntegerField("at most", default=100, validators=[MinValueValidator(1)])
-    grace = models.DurationField("still on time when late by", default=timedelta(minutes=1))
+    catch_up_window = models.DurationField("not older than", db_default=timedelta(days=1))
+    # Also how many runs may wait for an earlier one to end: a queue that only grows helps nobody.
+    catch_up_cap = models.PositiveIntegerField("at most", db_default=100, validators=[MinValueValidator(1)])
+    grace = models.DurationField("still on time when late by", db_default=timedelta(minutes=1))
     overlap = models.CharField(
-        "if the previous run still goes on", max_length=8, choices=Overlap.choices, default=Overlap.SKIP
+        "if the previous run still goes on", max_length=8, choices=Overlap.choices, db_default=Overlap.SKIP
+    )
+    concurrency_key = models.CharField("never together with", max_length=100, blank=True, db_default="")
+    crash = models.CharField("after a crash", max_length=8, choices=Crash.choices, db_default=Crash.LEAVE)
+    crash_attempts = models.PositiveSmallIntegerField(
+        "attempts altogether", db_default=3, validators=[MinValueValidator(2)]
     )
     time_limit = models.DurationField("time limit", null=True, blank=True)
 
-    error = models.TextField(blank=True)
+    error = models.TextField(blank=True, db_default="")
     error_at = models.DateTimeField(null=True, blank=True)
+    # Failures in a row: each makes the pause until the next look longer.
+    failures = models.PositiveSmallIntegerField(db_default=0)
 
     class Meta:
         verbose_name = "schedule policy"
         verbose_name_plural = "schedule policies"
         indexes: ClassVar = [
-            # recorder: what is due, cheapest first, whatever the number of schedules
+            # recorder: what is to be looked at, whatever the number of schedules
             models.Index(
-                fields=["next_fire_at"], name="beat_config_due", condition=models.Q(next_fire_at__isnull=False)
+                fields=["look_at", "schedule"], name="beat_config_due", condition=models.Q(look_at__isnull=False)
             ),
         ]
 
     def __str__(self) -> str:
         return f"Policy of {self.schedule}"
+
+
+class TimeZoneData(models.Model):
+    """The time zone data that cursors were computed with: when a zone's changes, its cursors are computed anew."""
+
+    zone = models.CharField(max_length=63, primary_key=True)
+    digest = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.zone} {self.digest[:8]}"
 
 
 class Schedule(PeriodicTask):  # type: ignore[misc]  # django-celery-beat has no types

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from beat_config import adoption, recorder
+from beat_config import recorder, time_zones
 from jobs import claims
 from jobs.dispatcher import Dispatcher, DispatchThread
 from jobs.models import Service
@@ -19,8 +19,8 @@ from jobs.services import INTERVAL, ServiceRecord
 
 logger = logging.getLogger(__name__)
 
-# An edit is in force after this long at the latest; one look is one indexed query.
-POLL = 0.2
+# An edit, and a jump of the clock, is noticed after this long at the latest; one look is one step into an index.
+POLL = 0.1
 RETRY = 1.0
 
 
@@ -38,6 +38,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue))
         self._record = ServiceRecord(Service.Kind.BEAT)
         self._chores_at = 0.0
+        self._zones_are_known = False
         self._dispatching.start()
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -58,17 +59,24 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
             logger.warning("cannot take this beat off the database's list: %s", error)
 
     def _round(self, now: datetime) -> float:
+        if not self._zones_are_known:  # before anything fires by them
+            time_zones.look_at_changed(time_zones.digests())
+            self._zones_are_known = True
         if time.monotonic() >= self._chores_at:
             self._chores(now)
             self._chores_at = time.monotonic() + INTERVAL
-        if recorder.record_due(now):
-            self._dispatching.wake()
-            return 0.0
-        return POLL
+        nearest = recorder.next_look()
+        if nearest is None:
+            return POLL
+        if nearest > now:
+            return min(POLL, (nearest - now).total_seconds())
+        if not recorder.record_due(now):  # others are working on it
+            return POLL
+        self._dispatching.wake()
+        return 0.0
 
     def _chores(self, now: datetime) -> None:
         self._record.write(now)
-        while adoption.sweep(now) == adoption.BATCH:
-            pass
         claims.interrupt_expired(now)
         claims.expire_waiting(now)
+        claims.release_left_behind(now)

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config.bounds import Bounded
-from beat_config.models import SchedulePolicy
+from beat_config.models import Overlap, SchedulePolicy
 from beat_config.planner import Policy
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
@@ -27,11 +27,12 @@ class ArgumentsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a schedule stands: its next fire, and the anchor and fingerprint that this came from."""
+    """Where a schedule stands: its next fire, and what this came from."""
 
     next_fire_at: datetime | None
     anchor: datetime
     fingerprint: str
+    settled_until: str
 
 
 def trigger_of(policy: SchedulePolicy) -> Trigger:
@@ -78,18 +79,47 @@ def parameters_of(task: PeriodicTask) -> dict[str, Any]:
     return named
 
 
+def exclusive_key(policy: SchedulePolicy) -> str | None:
+    """Return what the schedule's runs share with those they must not run beside; None when they may."""
+    if policy.overlap == Overlap.ALLOW:
+        return None
+    return policy.concurrency_key or f"schedule:{policy.pk}"
+
+
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
     """Return where the cursor belongs at *now*: unchanged rows keep theirs, changed ones start from now.
 
+    Unchanged rows whose time zone has new data go on after the last reading of the clock that is settled: what was to
+    fire at 02:30 fires at 02:30, and not twice, whatever moment that has become; it may be one that has passed.
     Raises TriggerError when the rows describe no trigger.
     """
     fingerprint = _fingerprint(policy)
-    if fingerprint == policy.fingerprint and policy.next_fire_at is not None:
-        return Cursor(policy.next_fire_at, policy.anchor, fingerprint)
     if not policy.schedule.enabled:
-        return Cursor(None, policy.anchor, fingerprint)
-    anchor = policy.anchor if fingerprint == policy.fingerprint else policy.schedule.start_time or now
-    return Cursor(_trigger(policy, anchor).after(now), anchor, fingerprint)
+        return Cursor(None, policy.anchor, fingerprint, "")
+    if fingerprint != policy.fingerprint:
+        anchor = policy.schedule.start_time or now
+        return Cursor(_trigger(policy, anchor).after(now), anchor, fingerprint, settled(policy, now))
+    since = _settled_until(policy)
+    if since is not None:
+        return Cursor(trigger_of(policy).after(since), policy.anchor, fingerprint, policy.settled_until)
+    return Cursor(policy.next_fire_at or trigger_of(policy).after(now), policy.anchor, fingerprint, "")
+
+
+def settled(policy: SchedulePolicy, moment: datetime) -> str:
+    """Return *moment* as the schedule's zone shows it, with its offset from UTC; empty where no zone matters."""
+    crontab = policy.schedule.crontab
+    return "" if crontab is None else moment.astimezone(crontab.timezone).isoformat()
+
+
+def _settled_until(policy: SchedulePolicy) -> datetime | None:
+    """Return the moment whose reading is settled, by the time zone data of today; None where no zone matters."""
+    if not policy.settled_until or policy.schedule.crontab is None:
+        return None
+    zone = policy.schedule.crontab.timezone
+    known = datetime.fromisoformat(policy.settled_until)
+    if known.astimezone(zone).utcoffset() == known.utcoffset():
+        return known
+    return known.replace(tzinfo=zone).astimezone(UTC)
 
 
 def has_changed(policy: SchedulePolicy) -> bool:

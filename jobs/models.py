@@ -30,6 +30,10 @@ class Run(models.Model):
     covers_until = models.DateTimeField(null=True, blank=True)
     covers = models.PositiveIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(default=1)
+    # How often it may be started when a crash interrupts it; every attempt is a row of its own.
+    max_attempts = models.PositiveSmallIntegerField(default=1)
+    # Of the runs with one key, one runs at a time; NULL = beside any other.
+    exclusive_key = models.CharField(max_length=100, null=True, blank=True, editable=False)  # noqa: DJ001 - NULLs differ
 
     state = models.CharField(
         max_length=16, choices=[(state.value, state.label) for state in State], default=State.PENDING
@@ -41,6 +45,7 @@ class Run(models.Model):
 
     created_at = models.DateTimeField("recorded", default=timezone.now)
     # When a dispatcher may send it (again); taking it moves this ahead, so two beats do not send one row twice.
+    # NULL in a pending run: held, until the run before it ends.
     dispatch_at = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField("queued", null=True, blank=True)
     started_at = models.DateTimeField("started", null=True, blank=True)
@@ -61,14 +66,28 @@ class Run(models.Model):
         constraints = [
             # The identity of a fire. Runs without a fire time (started by hand) are all different: NULLs are distinct.
             models.UniqueConstraint(fields=["schedule", "fire_time", "attempt"], name="jobs_run_fire"),
+            # Never two at once, whatever anybody decided before: the second claim fails.
+            models.UniqueConstraint(
+                fields=["exclusive_key"], name="jobs_run_one_at_a_time", condition=Q(state=State.RUNNING)
+            ),
         ]
         indexes = [
             # dispatcher.take
             models.Index(fields=["dispatch_at"], name="jobs_run_to_send", condition=Q(state__in=sorted(WAITING))),
             # claims.interrupt_expired
             models.Index(fields=["lease_until"], name="jobs_run_leases", condition=Q(state=State.RUNNING)),
-            # overlap check, "running now"
-            models.Index(fields=["schedule"], name="jobs_run_active", condition=Q(state__in=sorted(ACTIVE))),
+            # recorder's overlap check, claims.release
+            models.Index(
+                fields=["exclusive_key", "id"],
+                name="jobs_run_exclusive",
+                condition=Q(state__in=sorted(ACTIVE), exclusive_key__isnull=False),
+            ),
+            # claims.release_left_behind
+            models.Index(
+                fields=["exclusive_key"],
+                name="jobs_run_held",
+                condition=Q(state=State.PENDING, dispatch_at__isnull=True),
+            ),
             # history filtered by state, newest first
             models.Index(fields=["state", "-id"], name="jobs_run_by_state"),
             # a schedule's own history, newest first

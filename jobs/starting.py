@@ -7,13 +7,19 @@ from django.utils import timezone
 from jobs.models import Origin, Run
 
 
-def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None) -> Run:
-    """Record a run that goes to a worker at once; *schedule* is the `PeriodicTask` it is a run of, if any."""
+def start(
+    job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, exclusive_key: str | None = None
+) -> Run:
+    """Record a run that goes to a worker at once, or when no run with its *exclusive_key* runs any more.
+
+    *schedule* is the `PeriodicTask` it is a run of, if any.
+    """
     return Run.objects.create(
         schedule=schedule,
         schedule_name=schedule.name if schedule else "",
         job=job,
         parameters=parameters,
+        exclusive_key=exclusive_key,
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=timezone.now(),
@@ -21,7 +27,7 @@ def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None
 
 
 def start_again(run: Run, *, by: str) -> Run:
-    """Record a new run with the job, parameters and route of *run*."""
+    """Record a new run with the job, parameters, route and exclusive key of *run*."""
     return Run.objects.create(
         schedule_id=run.schedule_id,
         schedule_name=run.schedule_name,
@@ -29,6 +35,7 @@ def start_again(run: Run, *, by: str) -> Run:
         parameters=run.parameters,
         time_limit=run.time_limit,
         route=run.route,
+        exclusive_key=run.exclusive_key,
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=timezone.now(),

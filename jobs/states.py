@@ -26,7 +26,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         # A worker may hold the message before beat has marked the run queued, hence pending → running.
         State.PENDING: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED, State.MISSED}),
-        State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED, State.MISSED}),
+        # Back to pending: its turn had not come, another run with its key still goes on.
+        State.QUEUED: frozenset({State.PENDING, State.RUNNING, State.FAILED, State.CANCELLED, State.MISSED}),
         State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED}),
         State.SUCCEEDED: frozenset(),
         State.FAILED: frozenset(),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from beat_config import adoption
 from beat_config.models import SchedulePolicy
 from jobs.models import Run
 from jobs.states import State
@@ -19,6 +20,8 @@ def make_run(**columns):
     defaults = {"job": "run_command", "parameters": {"command": "true"}, "created_at": NOW, "dispatch_at": NOW}
     if columns.get("state", State.PENDING) == State.RUNNING:
         defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30), "dispatch_at": None}
+    if columns.get("schedule_id"):
+        defaults["exclusive_key"] = f"schedule:{columns['schedule_id']}"
     return Run.objects.create(**(defaults | columns))
 
 
@@ -41,5 +44,8 @@ def make_task(*, every=None, cron=None, once=None, kwargs=None, **columns):
 def make_schedule(*, due=NOW, every=None, cron=None, once=None, policy=None, **columns):
     """Make a schedule whose next fire is at *due*, with these columns of its policy."""
     task = make_task(every=every, cron=cron, once=once, **columns)
-    SchedulePolicy.objects.filter(pk=task.pk).update(next_fire_at=due, anchor=due, **(policy or {}))
-    return SchedulePolicy.objects.select_related("schedule").get(pk=task.pk)
+    mine = SchedulePolicy.objects.filter(pk=task.pk)
+    mine.update(**(policy or {}))
+    adoption.adopt([task.pk], (due or NOW) - timedelta(seconds=1))
+    mine.update(next_fire_at=due, look_at=due, anchor=due or NOW)
+    return mine.select_related("schedule").get()

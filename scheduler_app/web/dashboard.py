@@ -39,10 +39,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ]
         context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
     if request.user.has_perm("beat_config.view_schedule"):
-        policies = SchedulePolicy.objects.filter(next_fire_at__isnull=False, schedule__enabled=True, error="")
+        policies = SchedulePolicy.objects.filter(
+            next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error=""
+        )
         context["upcoming"] = [
             (policy, wording.moment(timezone.localtime(policy.next_fire_at), now))
-            for policy in policies.select_related("schedule").order_by("next_fire_at")[:SHOWN]
+            for policy in policies.select_related("schedule").order_by("look_at")[:SHOWN]
         ]
     return context
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from beat_config import recorder
 from beat_config.models import SchedulePolicy
 from jobs.models import Run, RunOutput, Service
 from jobs.states import State
@@ -121,7 +122,19 @@ def test_a_schedule_for_one_moment_is_stored_as_clocked(admin):
         ),
         pytest.param({"when": "once", "once_0": "", "once_1": ""}, "once", "When?", id="no moment"),
         pytest.param({"time_limit": "soon"}, "time_limit", "soon", id="no period"),
-        pytest.param({"catch_up": "all"}, "overlap", "several at once", id="policies that contradict each other"),
+        pytest.param({"catch_up": "all"}, "overlap", "several at once", id="all of them, but one at a time"),
+        pytest.param(
+            {"catch_up": "all", "overlap": "replace"}, "overlap", "only one", id="all of them, but only the last"
+        ),
+        pytest.param(
+            {"overlap": "allow", "concurrency_key": "disk"}, "concurrency_key", "same time", id="apart and together"
+        ),
+        pytest.param({"catch_up_window": "10s"}, "catch_up_window", "shorter", id="older than too late"),
+        pytest.param({"crash": "again", "crash_attempts": "1"}, "crash_attempts", "2", id="again, but once"),
+        pytest.param({"catch_up_window": "soon"}, "catch_up_window", "soon", id="no window"),
+        pytest.param({"grace": "-1s"}, "grace", "-1s", id="negative lateness"),
+        pytest.param({"expires_after": "never"}, "expires_after", "never", id="no expiry"),
+        pytest.param({"priority": "11"}, "priority", "11", id="no priority"),
     ],
 )
 def test_bad_input_is_refused_at_its_field(admin, changes, field, says):
@@ -145,11 +158,12 @@ def test_the_form_shows_a_stored_schedule_as_it_was_typed(admin):
 
     initial = {name: shown.get_initial_for_field(field, name) for name, field in shown.fields.items()}
     assert (initial["when"], initial["cron"], initial["time_zone"]) == ("times", "0 8-17 * * 1-5", "Europe/Paris")
-    assert (initial["parameter_command"], initial["time_limit"]) == ("echo hi", "600 seconds")
+    assert (initial["parameter_command"], initial["time_limit"]) == ("echo hi", timedelta(minutes=10))
 
 
 def test_saving_what_the_form_shows_changes_nothing_about_when_it_fires(admin):
     task = make_task(cron="0 0 1 * 1", name="theirs")
+    recorder.record_due(timezone.now())
     before = SchedulePolicy.objects.get(pk=task.pk)
 
     admin.post(f"{LIST}{task.pk}/change/", form(name="theirs", when="times", cron="0 0 1 * 1", time_zone="UTC"))
@@ -165,6 +179,85 @@ def test_changing_the_trigger_starts_from_now(admin):
 
     left = SchedulePolicy.objects.get(pk=policy.pk).next_fire_at - timezone.now()
     assert timedelta(seconds=25) < left <= timedelta(seconds=30)
+
+
+def test_every_policy_is_stored_and_shown_again(admin):
+    chosen = {
+        "catch_up": "all",
+        "catch_up_window": "2h",
+        "catch_up_cap": "7",
+        "grace": "30s",
+        "overlap": "queue",
+        "concurrency_key": "disk",
+        "crash": "again",
+        "crash_attempts": "5",
+        "expires_after": "10m",
+        "priority": "9",
+        "time_limit": "1h 30m",
+    }
+    admin.post(ADD, form(**chosen))
+
+    policy = SchedulePolicy.objects.select_related("schedule").get()
+    assert (policy.catch_up, policy.catch_up_window, policy.catch_up_cap) == ("all", timedelta(hours=2), 7)
+    assert (policy.grace, policy.overlap, policy.concurrency_key) == (timedelta(seconds=30), "queue", "disk")
+    assert (policy.crash, policy.crash_attempts, policy.time_limit) == ("again", 5, timedelta(minutes=90))
+    assert (policy.schedule.expire_seconds, policy.schedule.priority) == (600, 9)
+    shown = admin.get(f"{LIST}{policy.pk}/change/").context["adminform"].form
+    assert {name: str(shown[name].value()) for name in chosen} == chosen
+    assert shown["preset"].value() == ""
+
+
+@pytest.mark.parametrize(
+    ("preset", "catch_up", "overlap", "crash", "expires"),
+    [
+        ("must", "all", "queue", "again", None),
+        ("on_time", "none", "skip", "leave", 300),
+        ("once", "latest", "skip", "leave", None),
+        ("often", "latest", "allow", "leave", None),
+    ],
+)
+def test_a_preset_sets_the_policies_also_without_its_script_and_is_shown_again(
+    admin, preset, catch_up, overlap, crash, expires
+):
+    admin.post(ADD, form(preset=preset))
+
+    policy = SchedulePolicy.objects.select_related("schedule").get()
+    assert (policy.catch_up, policy.overlap, policy.crash) == (catch_up, overlap, crash)
+    assert policy.schedule.expire_seconds == expires
+    shown = admin.get(f"{LIST}{policy.pk}/change/").context["adminform"].form
+    assert shown["preset"].value() == preset
+
+
+def test_what_others_stored_is_kept_when_the_form_has_no_word_for_it(admin):
+    policy = make_schedule(every=timedelta(seconds=10), name="mine", priority=3)
+
+    assert '<option value="3" selected' in admin.get(f"{LIST}{policy.pk}/change/").content.decode()
+    admin.post(f"{LIST}{policy.pk}/change/", form(priority="3"))
+
+    assert PeriodicTask.objects.get().priority == 3
+
+
+def test_a_moment_that_is_over_cannot_be_enabled_again(admin):
+    policy = make_schedule(once=timezone.now() - timedelta(days=1), due=None, name="mine", enabled=False)
+    at = timezone.localtime(policy.schedule.clocked.clocked_time)
+    sent = form(when="once", once_0=f"{at:%Y-%m-%d}", once_1=f"{at:%H:%M:%S}")
+
+    assert "is over" in str(errors(admin.post(f"{LIST}{policy.pk}/change/", sent))["once"])
+
+
+def test_a_schedule_that_cannot_fire_says_why_in_the_list(admin):
+    make_task(cron="0 0 31 2 *")
+    recorder.record_due(timezone.now())
+
+    assert "cannot run: cannot use &#x27;31&#x27;" in admin.get(LIST).content.decode()
+
+
+def test_a_run_started_by_hand_keeps_apart_from_what_its_schedule_keeps_apart(admin):
+    policy = make_schedule(policy={"concurrency_key": "disk"})
+
+    admin.post(LIST, {"action": "run_now", "_selected_action": [policy.pk]})
+
+    assert Run.objects.get().exclusive_key == "disk"
 
 
 def test_choosing_another_job_shows_its_parameters(admin):

@@ -22,3 +22,21 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   });
 });
+
+// A preset fills in its fields, as if they had been typed; a field that is changed afterwards makes it one's own choice.
+document.addEventListener("DOMContentLoaded", () => {
+  const preset = document.getElementById("id_preset");
+  const presets = JSON.parse(preset.dataset.presets);
+  const fields = Object.keys(Object.values(presets)[0]).map((name) => document.getElementById(`id_${name}`));
+
+  preset.addEventListener("change", () => {
+    for (const [name, value] of Object.entries(presets[preset.value] ?? {})) {
+      document.getElementById(`id_${name}`).value = value;
+    }
+  });
+  for (const field of fields) {
+    field.addEventListener("input", () => {
+      preset.value = "";
+    });
+  }
+});
