@@ -26,6 +26,7 @@ TRIGGERS = [
     Interval(timedelta(minutes=7), BIRTH),
     Interval(timedelta(seconds=31), BIRTH + timedelta(hours=1)),
     Crontab("*/30 * * * *", BERLIN),
+    Crontab("0 * * * *", LONDON),
     Crontab("30 2,3 * * *", BERLIN),
     Crontab("0 2 * * *", LONDON),
     Crontab("0 9,17 * * 1-5", LORD_HOWE),
@@ -154,7 +155,7 @@ class LifeOfASchedule(RuleBasedStateMachine):
 
 TestLifeOfASchedule = LifeOfASchedule.TestCase
 TestLifeOfASchedule.settings = settings(
-    max_examples=80,
+    max_examples=200,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
