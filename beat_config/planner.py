@@ -10,15 +10,20 @@ all        fires not older than the window               all older ones
 
 A fire within the grace counts as on time, whatever the window. One plan runs at most `cap` fires (the newest ones, so
 that a backlog never costs the fire that is due right now).
+
+A fire whose time lies in a blackout is skipped, however late it is noticed, and counts for none of the rules above:
+"the latest" is the latest outside of blackouts. Records never overlap; in a backlog that alternates with blackouts
+for long, one record holds what was missed or skipped alike, and says so.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice, takewhile
+from itertools import zip_longest
 from typing import Literal
 
+from beat_config.blackouts import Blackout, next_window, window_at
 from beat_config.triggers import Trigger, TriggerError, as_utc
 from beat_config.wording import lateness
 
@@ -26,6 +31,8 @@ CatchUp = Literal["none", "latest", "all"]
 
 # Visiting a cron fire costs some 20 µs: counting a schedule that was off for a year stops after 20 ms ("at least").
 COUNT_LIMIT = 1_000
+# Alternating with blackouts a long backlog has two records a night; so many are told apart, the rest in one.
+MOST_STRETCHES = 10
 TICK = timedelta(microseconds=1)
 ONE_SECOND = timedelta(seconds=1)
 
@@ -33,6 +40,7 @@ ONE_SECOND = timedelta(seconds=1)
 class Verdict(StrEnum):
     RUN = "run"
     MISSED = "missed"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Plan:
     next_fire_at: datetime | None
 
 
-def plan(trigger: Trigger, *, due: datetime, now: datetime, policy: Policy) -> Plan:
+def plan(trigger: Trigger, *, due: datetime, now: datetime, policy: Policy, blackouts: Sequence[Blackout] = ()) -> Plan:
     """Decide what happens to *due* (the stored cursor) and every later fire up to *now*, and when the next one is.
 
     The next fire is strictly after *now*; None when the trigger is exhausted. A clock that stands before *due* (it was
@@ -96,17 +104,51 @@ def plan(trigger: Trigger, *, due: datetime, now: datetime, policy: Policy) -> P
         return Plan((), next_fire_at=due)
     following = trigger.after(due)
     if following is None or following > now:  # by far the most frequent case: one fire is due
-        newest_first = [due]
-    else:
-        newest_first = list(islice(_newest_first(trigger, due, now), _most(policy)))
-        following = trigger.after(now)
-    running = list(takewhile(lambda fire: _may_run(fire, now, policy), newest_first))[::-1]
-    missed = () if running and running[0] == due else (_missed(trigger, due, now, running, policy),)
-    return Plan((*missed, *(_run(fire, now, policy) for fire in running)), next_fire_at=following)
+        return Plan((_decide_one(due, now, policy, blackouts),), next_fire_at=following)
+    return Plan(tuple(_decide_several(trigger, due, now, policy, blackouts)), next_fire_at=trigger.after(now))
 
 
-def _most(policy: Policy) -> int:
-    return 1 if policy.catch_up == "latest" else policy.cap
+def _decide_one(due: datetime, now: datetime, policy: Policy, blackouts: Sequence[Blackout]) -> Fire:
+    window = window_at(blackouts, due)
+    if window is not None:
+        return Fire(due, Verdict.SKIPPED, window.reason)
+    if _may_run(due, now, policy):
+        return _run(due, now, policy)
+    return _Stretch(due, due, 1, complete=True, reason="").record(now - due, _why(due, now, policy))
+
+
+def _decide_several(
+    trigger: Trigger, due: datetime, now: datetime, policy: Policy, blackouts: Sequence[Blackout]
+) -> Iterator[Fire]:
+    running = _running(trigger, due, now, policy, blackouts)
+    end = running[0] - TICK if running else now
+    for stretch in _left_out(trigger, due, end, blackouts):
+        yield stretch.record(now - due, _why(stretch.last, now, policy))
+    for fire, following in zip_longest(running, running[1:]):
+        yield _run(fire, now, policy)
+        end = now if following is None else following - TICK
+        # Without a blackout whatever comes due after the first that runs is run, too.
+        if blackouts and (first := trigger.after(fire)) is not None:
+            for stretch in _left_out(trigger, first, end, blackouts):
+                yield stretch.record(now - due, "")
+
+
+def _running(
+    trigger: Trigger, due: datetime, now: datetime, policy: Policy, blackouts: Sequence[Blackout]
+) -> list[datetime]:
+    """Return the fires that the policy runs: the newest that lie in no blackout, oldest first."""
+    most = 1 if policy.catch_up == "latest" else policy.cap
+    running: list[datetime] = []
+    until = now
+    while until >= due and len(running) < most:
+        newest = _newest(trigger, due, until)
+        if not _may_run(newest, now, policy):
+            break
+        window = window_at(blackouts, newest)
+        if window is None:
+            running.append(newest)
+        until = (newest if window is None else window.start) - TICK
+    return running[::-1]
 
 
 def _may_run(fire: datetime, now: datetime, policy: Policy) -> bool:
@@ -119,15 +161,77 @@ def _run(fire: datetime, now: datetime, policy: Policy) -> Fire:
     return Fire(fire, Verdict.RUN, "" if late <= policy.grace else f"caught up, {lateness(late)} late")
 
 
-def _missed(trigger: Trigger, due: datetime, now: datetime, running: list[datetime], policy: Policy) -> Fire:
-    """Return the one record for every fire from *due* to the first that runs."""
-    end = running[0] - TICK if running else now
-    later = trigger.count(due, end, limit=COUNT_LIMIT - 1)
-    newest = _newest(trigger, due, end) if later.fires else due
-    count = later.fires + 1
-    fires = f"{'' if later.complete else 'at least '}{count:,} fire{'s' * (count != 1)}"
-    reason = f"not running for {lateness(now - due)}; {fires} missed ({_why(newest, now, policy)})"
-    return Fire(due, Verdict.MISSED, reason, count, until=newest if later.fires else None)
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Fires from `first` to `last` that share one record; `count` is a lower bound unless `complete`.
+
+    `reason` is that of the blackout that they lie in, empty for none, and None where some lie in one, others perhaps
+    not.
+    """
+
+    first: datetime
+    last: datetime
+    count: int
+    complete: bool
+    reason: str | None
+
+    def record(self, off: timedelta, why: str) -> Fire:
+        fires = f"{'' if self.complete else 'at least '}{self.count:,} fire{'s' * (self.count != 1)}"
+        until = self.last if self.last > self.first else None
+        if self.reason:
+            reason = self.reason if until is None else f"{self.reason}; {fires} skipped"
+            return Fire(self.first, Verdict.SKIPPED, reason, self.count, until)
+        if not why:
+            return Fire(self.first, Verdict.SKIPPED, f"several blackouts; {fires} skipped", self.count, until)
+        what = "missed" if self.reason is not None else "missed or in a blackout"
+        reason = f"not running for {lateness(off)}; {fires} {what} ({why})"
+        return Fire(self.first, Verdict.MISSED, reason, self.count, until)
+
+
+def _left_out(
+    trigger: Trigger, first: datetime | None, end: datetime, blackouts: Sequence[Blackout]
+) -> Iterator[_Stretch]:
+    """Yield the fires from *first*, which is one, to *end*, in stretches of those inside one blackout or outside all.
+
+    Neighbours with one reason are one stretch. When there are too many stretches or fires, one holds all that remain.
+    """
+    open_stretch: _Stretch | None = None
+    stretches, to_count = 0, COUNT_LIMIT
+    while first is not None and first <= end:
+        last, reason = _extent(first, end, blackouts)
+        stretch = _stretch(trigger, first, last, reason, to_count)
+        joins = open_stretch is not None and open_stretch.reason == reason
+        if last < end and not (stretch.complete and (joins or stretches < MOST_STRETCHES)):
+            stretch, joins, last = _stretch(trigger, first, end, None, to_count), False, end
+        if stretch.count <= to_count:  # a larger number has been reckoned, not visited
+            to_count -= stretch.count
+        if joins and open_stretch is not None:
+            open_stretch = replace(
+                open_stretch, last=stretch.last, count=open_stretch.count + stretch.count, complete=stretch.complete
+            )
+        else:
+            if open_stretch is not None:
+                yield open_stretch
+            open_stretch, stretches = stretch, stretches + 1
+        first = trigger.after(last) if last < end else None
+    if open_stretch is not None:
+        yield open_stretch
+
+
+def _extent(first: datetime, end: datetime, blackouts: Sequence[Blackout]) -> tuple[datetime, str]:
+    """Return up to when what holds at *first* goes on to hold, at most *end*, and the reason of the blackout or ''."""
+    window = next_window(blackouts, first)
+    if window is None:
+        return end, ""
+    if window.start <= first:
+        return min(end, window.end - TICK), window.reason
+    return min(end, window.start - TICK), ""
+
+
+def _stretch(trigger: Trigger, first: datetime, end: datetime, reason: str | None, limit: int) -> _Stretch:
+    later = trigger.count(first, end, limit=max(0, limit - 1))
+    last = first if later == (0, True) else _newest(trigger, first, end)
+    return _Stretch(first, last, later.fires + 1, later.complete, reason)
 
 
 def _why(newest: datetime, now: datetime, policy: Policy) -> str:
@@ -137,14 +241,6 @@ def _why(newest: datetime, now: datetime, policy: Policy) -> str:
     if policy.catch_up == "none":
         return "catch-up is off"
     return f"older than the catch-up window of {lateness(policy.window)}"
-
-
-def _newest_first(trigger: Trigger, due: datetime, until: datetime) -> Iterator[datetime]:
-    """Yield the fires from *until* back to *due*, which counts as one."""
-    while until >= due:
-        newest = _newest(trigger, due, until)
-        yield newest
-        until = newest - TICK
 
 
 def _newest(trigger: Trigger, due: datetime, until: datetime) -> datetime:

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo, available_timezones
 
 from beat_config import cron
 from beat_config.cron import DayRule, TriggerError, shown
+from beat_config.wall_clock import ONE_SECOND, change_between, moment_of, reached, reading_of
 
 __all__ = [
     "Clocked",
@@ -27,11 +28,12 @@ __all__ = [
     "Trigger",
     "TriggerError",
     "as_utc",
+    "count_by_visiting",
     "parse_period",
     "parse_zone",
+    "visit",
 ]
 
-ONE_SECOND = timedelta(seconds=1)
 SHORTEST_PERIOD = ONE_SECOND
 LONGEST_PERIOD = timedelta(days=36_525)
 
@@ -96,7 +98,7 @@ class Interval:
             return None
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        return _visit(self, after, until)
+        return visit(self, after, until)
 
     def count(self, after: datetime, until: datetime, *, limit: int) -> Count:
         """Count by arithmetic: exact, so *limit* is not needed."""
@@ -142,10 +144,10 @@ class Crontab:
             return None
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        return _visit(self, after, until)
+        return visit(self, after, until)
 
     def count(self, after: datetime, until: datetime, *, limit: int) -> Count:
-        return _count_by_visiting(self, after, until, limit)
+        return count_by_visiting(self, after, until, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +163,14 @@ class Clocked:
         return self.at if self.at > as_utc(moment) else None
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        return _visit(self, after, until)
+        return visit(self, after, until)
 
     def count(self, after: datetime, until: datetime, *, limit: int) -> Count:
-        return _count_by_visiting(self, after, until, limit)
+        return count_by_visiting(self, after, until, limit)
 
 
-def _visit(trigger: Trigger, after: datetime, until: datetime) -> Iterator[datetime]:
+def visit(trigger: Trigger, after: datetime, until: datetime) -> Iterator[datetime]:
+    """Answer `between` for a trigger that only knows the next fire."""
     until = as_utc(until)
     fire = trigger.after(after)
     while fire is not None and fire <= until:
@@ -175,70 +178,39 @@ def _visit(trigger: Trigger, after: datetime, until: datetime) -> Iterator[datet
         fire = trigger.after(fire)
 
 
-def _count_by_visiting(trigger: Trigger, after: datetime, until: datetime, limit: int) -> Count:
+def count_by_visiting(trigger: Trigger, after: datetime, until: datetime, limit: int) -> Count:
+    """Answer `count` for a trigger that knows no arithmetic."""
     visited = sum(1 for _ in islice(trigger.between(after, until), limit + 1))
     return Count(min(visited, limit), complete=visited <= limit)
 
 
 def _first_time_of_day(line: cron.Line, zone: ZoneInfo, moment: datetime) -> datetime | None:
     local = moment.astimezone(zone)
-    wall = _reading(local)
+    wall = reading_of(local)
     if local.fold:
         # All readings of the second pass have had their fire in the first: go on where that ended.
-        wall = _reading((_change(zone, _moment(wall, zone), moment) - ONE_SECOND).astimezone(zone))
+        wall = reading_of((change_between(zone, moment_of(wall, zone), moment) - ONE_SECOND).astimezone(zone))
     found = line.first_after(wall)
-    if found is None:
-        return None
-    fire = _moment(found, zone)
-    if _reading(fire.astimezone(zone)) == found:
-        return fire
-    return _change(zone, _moment(found, zone, fold=1), fire)
+    return None if found is None else reached(found, zone)
 
 
 def _first_reading(line: cron.Line, zone: ZoneInfo, moment: datetime) -> datetime | None:
     local = moment.astimezone(zone)
-    wall = _reading(local)
+    wall = reading_of(local)
     found = line.first_after(wall)
-    again = _moment(wall, zone, fold=1)
+    again = moment_of(wall, zone, fold=1)
     if not local.fold and again > moment:  # the first pass of a fold
-        change = _change(zone, moment, again)
-        end_of_first_pass = _reading((change - ONE_SECOND).astimezone(zone))
+        change = change_between(zone, moment, again)
+        end_of_first_pass = reading_of((change - ONE_SECOND).astimezone(zone))
         if found is None or found > end_of_first_pass:
-            found = line.first_after(_reading(change.astimezone(zone)) - ONE_SECOND)
+            found = line.first_after(reading_of(change.astimezone(zone)) - ONE_SECOND)
     while found is not None:
-        first, second = _moment(found, zone), _moment(found, zone, fold=1)
-        if _reading(first.astimezone(zone)) == found:
+        first, second = moment_of(found, zone), moment_of(found, zone, fold=1)
+        if reading_of(first.astimezone(zone)) == found:
             return first if first > moment else second
-        end_of_gap = _change(zone, second, first).astimezone(zone)
-        found = line.first_after(_reading(end_of_gap) - ONE_SECOND)
+        end_of_gap = change_between(zone, second, first).astimezone(zone)
+        found = line.first_after(reading_of(end_of_gap) - ONE_SECOND)
     return None
-
-
-def _reading(local: datetime) -> datetime:
-    """Return what the wall clock shows, in whole seconds."""
-    return local.replace(tzinfo=None, microsecond=0, fold=0)
-
-
-def _moment(wall: datetime, zone: ZoneInfo, *, fold: Literal[0, 1] = 0) -> datetime:
-    """Return when the wall clock shows *wall*, the first (0) or second (1) time; in a gap: after (0), before it (1).
-
-    So PEP 495 has it: in a gap fold 0 reckons with the offset before the change, fold 1 with the one after it.
-    """
-    return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-
-
-def _change(zone: ZoneInfo, before: datetime, later: datetime) -> datetime:
-    """Return the first moment with another UTC offset than at *before*; at *later* it must be another one."""
-    before = before.replace(microsecond=0)
-    offset = before.astimezone(zone).utcoffset()
-    same, other = 0, -((before - later) // ONE_SECOND)
-    while other - same > 1:
-        middle = (same + other) // 2
-        if (before + middle * ONE_SECOND).astimezone(zone).utcoffset() == offset:
-            same = middle
-        else:
-            other = middle
-    return before + other * ONE_SECOND
 
 
 UNITS = {

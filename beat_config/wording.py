@@ -8,9 +8,15 @@ starts anew each day.
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import product
+from zoneinfo import ZoneInfo
 
 from beat_config import cron
+from beat_config.bounds import Bounded
+from beat_config.composed import EveryNthWeek, Jittered
+from beat_config.solar import EVENTS, Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger
+
+UTC = ZoneInfo("UTC")
 
 UNIT_LENGTHS = (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 HOURS_A_DAY = 24
@@ -36,23 +42,49 @@ def lateness(delta: timedelta) -> str:
     return " ".join(parts[place] for place in range(largest, min(largest + 2, len(parts))) if numbers[place])
 
 
-def describe(trigger: Trigger) -> str:
-    """Return when *trigger* fires, as one would say it: "Every 10 seconds", "At 02:30 on weekdays (Europe/Berlin)"."""
+def describe(trigger: Trigger, zone: ZoneInfo = UTC) -> str:
+    """Return when *trigger* fires, as one would say it: "Every 10 seconds", "At 02:30 on weekdays (Europe/Berlin)".
+
+    Moments are told in *zone*; a trigger that has a zone of its own keeps it.
+    """
     match trigger:
         case Interval(period=period):
             return f"Every {_period(period)}"
         case Clocked(at=at):
-            return (
-                f"Once, at {_clock(at.hour, at.minute, at.second, with_seconds=at.second > 0)} on {at:%Y-%m-%d} (UTC)"
-            )
-        case Crontab(zone=zone):
-            return f"{_cron(trigger)} ({zone.key})"
+            local = at.astimezone(zone)
+            return f"Once, at {local:{'%H:%M:%S' if at.second else '%H:%M'} on %Y-%m-%d} ({zone.key})"
+        case Crontab(zone=own):
+            return f"{_cron(trigger)} ({own.key})"
+        case Solar(event=event, latitude=latitude, longitude=longitude):
+            return f"At {EVENTS[event].words} ({_place(latitude, longitude)})"
+        case EveryNthWeek() | Jittered() | Bounded():
+            return ", ".join([describe(trigger.trigger, zone), *_addition(trigger, zone)])
         case _:
             raise TypeError(f"cannot describe a {type(trigger).__name__}: no words are known for this kind of trigger")
 
 
-def _period(period: timedelta) -> str:
-    """Return "hour", "2 weeks", "1 hour 30 minutes"."""
+def _addition(trigger: EveryNthWeek | Jittered | Bounded, zone: ZoneInfo) -> list[str]:
+    """Return what a composed trigger adds to the words of the one inside."""
+    match trigger:
+        case EveryNthWeek(weeks=weeks, monday=monday):
+            every = "every week" if weeks == 1 else f"only every {_ordinal(weeks)} week"
+            return [f"{every}, counted from the week of Monday {monday}"]
+        case Jittered(offset=offset, spread=spread):
+            moved = f"{_period(offset, one=True)} later each time" if offset else "not moved"
+            return [f"{moved} (spread over {_period(spread, one=True)})"] if spread else []
+        case Bounded(start=start, end=end):
+            ends = [(word, each) for word, each in (("from", start), ("until", end)) if each is not None]
+            words = [f"{word} {each.astimezone(zone):%Y-%m-%d %H:%M}" for word, each in ends]
+            return [f"{' '.join(words)} ({zone.key})"] if words else []
+
+
+def _place(latitude: float, longitude: float) -> str:
+    """Return "52.52° N, 13.405° E"."""
+    return f"{abs(latitude):.6g}° {'S' if latitude < 0 else 'N'}, {abs(longitude):.6g}° {'W' if longitude < 0 else 'E'}"
+
+
+def _period(period: timedelta, *, one: bool = False) -> str:
+    """Return "hour" ("1 hour" with *one*), "2 weeks", "1 hour 30 minutes"."""
     seconds, micro = divmod(period // timedelta(microseconds=1), 1_000_000)
     if micro:
         return f"{seconds + micro / 1_000_000:.6f}".rstrip("0") + " seconds"
@@ -63,7 +95,7 @@ def _period(period: timedelta) -> str:
         number, seconds = divmod(seconds, length)
         if number:
             parts.append((number, unit))
-    if len(parts) == 1 and parts[0][0] == 1:
+    if len(parts) == 1 and parts[0][0] == 1 and not one:
         return parts[0][1]
     return " ".join(f"{number} {unit}{'s' * (number != 1)}" for number, unit in parts)
 
@@ -145,9 +177,22 @@ def _days(day: str, month: str, weekday: str, rule: cron.DayRule) -> str:
         return f"{days} {months}".rstrip()
     if day == "*":
         return f"{weekdays} {months}".rstrip()
-    either = rule == "or" and not day.startswith("*") and not weekday.startswith("*")
-    both = f"{days} or {weekdays}" if either else f"{days}, only if it falls {weekdays}"
+    both = f"{days} or {weekdays}" if _either(day, weekday, rule) else f"{days}, only if it falls {weekdays}"
     return f"{both}, {months}" if months else both
+
+
+def _either(day: str, weekday: str, rule: cron.DayRule) -> bool:
+    return rule == "or" and not day.startswith("*") and not weekday.startswith("*")
+
+
+def both_days(trigger: Crontab) -> str:
+    """Return what it means that day of month and weekday are both restricted; empty where they are not."""
+    day, month, weekday = trigger.expression.split()[-3:]
+    if "*" in {day, weekday}:
+        return ""
+    which = "either is enough" if _either(day, weekday, trigger.day_rule) else "both must hold"
+    days = _days(day, month, weekday, trigger.day_rule)
+    return f"Day of month and weekday are both restricted, and {which}: it fires {days}."
 
 
 def _months(month: str) -> str:

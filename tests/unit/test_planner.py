@@ -1,12 +1,16 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from beat_config import planner
+from beat_config.blackouts import AbsoluteBlackout, WeeklyBlackout
+from beat_config.composed import Weeks, compose
+from beat_config.holiday_calendars import Holiday, HolidayCalendar
 from beat_config.planner import Fire, Plan, Policy, Verdict, plan
 from beat_config.triggers import Clocked, Crontab, Interval, TriggerError
 
@@ -14,6 +18,7 @@ DAY = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTELY = Interval(timedelta(minutes=1), DAY)
 HOURLY = Crontab("0 * * * *", ZoneInfo("UTC"))
 DAILY = Crontab("0 9 * * *", ZoneInfo("Europe/Berlin"))  # 08:00 UTC
+DAILY_IN_THE_NIGHT = Crontab("0 2 * * *", ZoneInfo("UTC"))
 NONE, LATEST, ALL = (Policy(catch_up=rule) for rule in ("none", "latest", "all"))
 
 
@@ -138,6 +143,115 @@ def test_decision(case):
     assert actual == Plan(case.fires, case.next_fire_at)
 
 
+def skipped(moment, reason, count=1, until=None):
+    return Fire(moment, Verdict.SKIPPED, reason, count, until)
+
+
+NIGHT = WeeklyBlackout("Nightly", time_of_day(1), time_of_day(3), ZoneInfo("UTC"))
+NIGHT_REASON = "blackout: Nightly, 01:00-03:00 every day (UTC)"
+FEAST = HolidayCalendar("Works", ZoneInfo("UTC"), (Holiday(DAY.date(), "Inventory"),))
+FEAST_REASON = "holiday: Inventory (calendar Works)"
+WHOLE_DAY = AbsoluteBlackout("Move", DAY, DAY + timedelta(days=1), ZoneInfo("UTC"))
+BLACKOUTS = {
+    "one fire, on time": ([NIGHT], Case(HOURLY, LATEST, at("1:00"), at("1:00"), (skipped(at("1:00"), NIGHT_REASON),), at("2:00"))),
+    "one fire, much too late, is still skipped and not missed": (
+        [NIGHT],
+        Case(DAILY_IN_THE_NIGHT, NONE, at("2:00"), at("9:00"), (skipped(at("2:00"), NIGHT_REASON),), at("2:00", day=1)),
+    ),
+    "the first fire after the window runs": (
+        [NIGHT], Case(HOURLY, LATEST, at("3:00"), at("3:00"), (run(at("3:00")),), at("4:00")),
+    ),
+    "a holiday is named": (
+        [NIGHT, FEAST], Case(HOURLY, LATEST, at("9:00"), at("9:00"), (skipped(at("9:00"), FEAST_REASON),), at("10:00")),
+    ),
+    "latest: the latest is that outside of the window": (
+        [NIGHT],
+        Case(HOURLY, LATEST, at("0:00"), at("2:30"),
+             (run(at("0:00"), "caught up, 2 h 30 min late"),
+              skipped(at("1:00"), f"{NIGHT_REASON}; 2 fires skipped", 2, at("2:00"))),
+             at("3:00")),
+    ),
+    "latest: missed, skipped, missed again and run": (
+        [NIGHT],
+        Case(HOURLY, LATEST, at("0:00"), at("5:00"),
+             (missed(at("0:00"), "not running for 5 h; 1 fire missed (only the latest is run)"),
+              skipped(at("1:00"), f"{NIGHT_REASON}; 2 fires skipped", 2, at("2:00")),
+              missed(at("3:00"), "not running for 5 h; 2 fires missed (only the latest is run)", 2, at("4:00")),
+              run(at("5:00"))),
+             at("6:00")),
+    ),
+    "all: skipped between those that run": (
+        [NIGHT],
+        Case(HOURLY, ALL, at("0:00"), at("3:30"),
+             (run(at("0:00"), "caught up, 3 h 30 min late"),
+              skipped(at("1:00"), f"{NIGHT_REASON}; 2 fires skipped", 2, at("2:00")),
+              run(at("3:00"), "caught up, 30 min late")),
+             at("4:00")),
+    ),
+    "all: the cap counts only what runs": (
+        [NIGHT],
+        Case(HOURLY, Policy("all", cap=2), at("0:00"), at("3:00"),
+             (run(at("0:00"), "caught up, 3 h late"),
+              skipped(at("1:00"), f"{NIGHT_REASON}; 2 fires skipped", 2, at("2:00")),
+              run(at("3:00"))),
+             at("4:00")),
+    ),
+    "everything that came due lies in one window": (
+        [WHOLE_DAY],
+        Case(MINUTELY, ALL, at("9:00"), at("11:00"),
+             (skipped(at("9:00"), "blackout: Move, 2026-03-02 00:00 to 2026-03-03 00:00 (UTC); 121 fires skipped", 121,
+                      at("11:00")),),
+             at("11:01")),
+    ),
+    "nights with nothing due between are one record": (
+        [NIGHT],
+        Case(DAILY_IN_THE_NIGHT, LATEST, at("2:00"), at("9:00", day=9),
+             (skipped(at("2:00"), f"{NIGHT_REASON}; 10 fires skipped", 10, at("2:00", day=9)),), at("2:00", day=10)),
+    ),
+    "of two windows at once each has its part": (
+        [NIGHT, FEAST],
+        Case(HOURLY, LATEST, at("1:00"), at("4:00"),
+             (skipped(at("1:00"), f"{NIGHT_REASON}; 2 fires skipped", 2, at("2:00")),
+              skipped(at("3:00"), f"{FEAST_REASON}; 2 fires skipped", 2, at("4:00"))),
+             at("5:00")),
+    ),
+    "a window in which nothing comes due leaves no trace": (
+        [NIGHT],
+        Case(Crontab("0 0,4,5 * * *", ZoneInfo("UTC")), NONE, at("0:00"), at("4:30"),
+             (missed(at("0:00"), "not running for 4 h 30 min; 2 fires missed (catch-up is off)", 2, at("4:00")),),
+             at("5:00")),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("blackouts", "case"), BLACKOUTS.values(), ids=BLACKOUTS)
+def test_decision_with_blackouts(blackouts, case):
+    actual = plan(case.trigger, due=case.due, now=case.now, policy=case.policy, blackouts=blackouts)
+    assert actual == Plan(case.fires, case.next_fire_at)
+
+
+LONG = {
+    "interval": (MINUTELY, "fires missed or in a blackout", True),
+    "cron": (Crontab("* * * * *", ZoneInfo("Europe/Berlin")), "at least", False),
+}
+
+
+@pytest.mark.parametrize(("trigger", "words", "exact"), LONG.values(), ids=LONG)
+@pytest.mark.parametrize("catch_up", ["none", "latest", "all"])
+def test_a_year_of_minutes_and_nightly_blackouts_is_planned_quickly_into_few_records(trigger, words, exact, catch_up):
+    now = DAY + timedelta(days=365, hours=12)
+    started = time.perf_counter()
+    policy = Policy(catch_up, window=timedelta(hours=1), cap=1, grace=timedelta(seconds=0))
+    actual = plan(trigger, due=DAY, now=now, policy=policy, blackouts=[NIGHT])
+    assert time.perf_counter() - started < 1
+    assert len(actual.fires) <= 2 + planner.MOST_STRETCHES
+    assert actual.fires[-1] == run(now)
+    (mixed,) = [fire for fire in actual.fires if "in a blackout" in fire.reason]
+    assert words in mixed.reason
+    assert (mixed.verdict, mixed.until) == (Verdict.MISSED, now - timedelta(minutes=1))
+    assert exact == (sum(fire.count for fire in actual.fires) == 365 * 1440 + 721)
+
+
 HUGE = {
     "interval": (Interval(timedelta(seconds=1), DAY), "31,535,999 fires missed", 31_535_999),
     "cron": (Crontab("* * * * * *", ZoneInfo("Europe/Berlin")), "at least 1,000 fires missed", 1_000),
@@ -175,6 +289,12 @@ TRIGGERS = {
     "time of day": Crontab("30 2 * * *", ZoneInfo("Europe/Berlin")),
     "bursts": Crontab("*/10 30 2,3 * * 0", ZoneInfo("Australia/Lord_Howe")),
     "once": Clocked(DAY + timedelta(hours=1)),
+    "every second week, jittered": compose(
+        Crontab("*/20 * * * 1-5", ZoneInfo("Europe/Berlin")),
+        weeks=Weeks(2, DAY.date(), ZoneInfo("Europe/Berlin")),
+        spread=timedelta(hours=1),
+        seed="x",
+    ),
 }
 
 

@@ -324,6 +324,21 @@ def test_any_moment_around_a_clock_change_gives_the_next_of_the_series(line, zon
         moment += timedelta(minutes=7, seconds=30)
 
 
+def test_normal_run_of_the_oracle_meets_every_zone_and_every_curious_change():
+    generator = cron_oracle.Generator(cron_oracle.SEED)
+    met = [generator.triple()[2:] for _ in range(cron_oracle.TRIPLES_OF_A_NORMAL_RUN)]
+    assert {zone.key for zone, _ in met} == set(cron_oracle.ZONES)
+    for name, year in cron_oracle.CURIOUS:
+        at_changes = [
+            moment
+            for zone, moment in met
+            if zone.key == name and year in {None, moment.year}
+            for change in cron_oracle.changes_of(name, moment.year)
+            if abs(moment - change) < timedelta(days=1)
+        ]
+        assert len(at_changes) > 20, name
+
+
 def test_oracle_and_trigger_agree_on_random_lines_zones_and_moments():
     assert list(cron_oracle.compare(cron_oracle.TRIPLES_OF_A_NORMAL_RUN)) == []
 

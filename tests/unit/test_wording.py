@@ -1,8 +1,11 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from beat_config.bounds import Bounded
+from beat_config.composed import EveryNthWeek, Jittered, Weeks, compose
+from beat_config.solar import EVENTS, Solar
 from beat_config.triggers import Clocked, Crontab, Interval
 from beat_config.wording import describe, lateness
 
@@ -97,6 +100,67 @@ RULES = {
 @pytest.mark.parametrize(("line", "rule", "words"), RULES.values(), ids=RULES)
 def test_words_say_whether_one_or_both_days_must_match(line, rule, words):
     assert describe(Crontab(line, ZoneInfo("UTC"), rule)) == words
+
+
+def test_moments_are_told_in_the_zone_of_the_reader():
+    assert describe(Clocked(START), ZoneInfo("Europe/Berlin")) == "Once, at 10:00 on 2026-03-01 (Europe/Berlin)"
+
+
+def test_sun_in_words():
+    assert describe(Solar("sunset", 52.52, 13.405)) == "At sunset (52.52° N, 13.405° E)"
+    assert describe(Solar("dawn_civil", -33.8688, -78.4678)) == "At civil dawn (33.8688° S, 78.4678° W)"
+    assert [describe(Solar(event, 0, 0)) for event in EVENTS] == [
+        "At astronomical dawn (0° N, 0° E)",
+        "At nautical dawn (0° N, 0° E)",
+        "At civil dawn (0° N, 0° E)",
+        "At sunrise (0° N, 0° E)",
+        "At solar noon (0° N, 0° E)",
+        "At sunset (0° N, 0° E)",
+        "At civil dusk (0° N, 0° E)",
+        "At nautical dusk (0° N, 0° E)",
+        "At astronomical dusk (0° N, 0° E)",
+    ]
+
+
+MONDAYS = Crontab("0 9 * * 1", ZoneInfo("UTC"))
+WORDS = "At 09:00 on Monday (UTC)"
+COMPOSED = {
+    "every second week": (
+        EveryNthWeek(MONDAYS, 2, date(2026, 3, 5), ZoneInfo("UTC")),
+        f"{WORDS}, only every 2nd week, counted from the week of Monday 2026-03-02",
+    ),
+    "every week": (
+        EveryNthWeek(MONDAYS, 1, date(2026, 3, 2), ZoneInfo("UTC")),
+        f"{WORDS}, every week, counted from the week of Monday 2026-03-02",
+    ),
+    "jitter": (
+        Jittered(MONDAYS, timedelta(minutes=10), "schedule 1"),
+        f"{WORDS}, 6 minutes 40 seconds later each time (spread over 10 minutes)",
+    ),
+    "jitter of nothing": (Jittered(MONDAYS, timedelta(0), "x"), WORDS),
+    "start": (Bounded(MONDAYS, START), f"{WORDS}, from 2026-03-01 09:00 (UTC)"),
+    "end": (Bounded(MONDAYS, None, START), f"{WORDS}, until 2026-03-01 09:00 (UTC)"),
+    "open": (Bounded(MONDAYS), WORDS),
+    "all": (
+        compose(
+            MONDAYS,
+            weeks=Weeks(3, date(2026, 3, 2), ZoneInfo("UTC")),
+            spread=timedelta(hours=1),
+            seed="schedule 1",
+            start=START,
+            end=START + timedelta(days=30),
+        ),
+        (
+            f"{WORDS}, only every 3rd week, counted from the week of Monday 2026-03-02, 3 seconds later each time "
+            "(spread over 1 hour), from 2026-03-01 09:00 until 2026-03-31 09:00 (UTC)"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("trigger", "words"), COMPOSED.values(), ids=COMPOSED)
+def test_composed_trigger_in_words(trigger, words):
+    assert describe(trigger) == words
 
 
 def test_unknown_kind_of_trigger_is_named():
