@@ -21,11 +21,13 @@ LOOK_AGAIN_AFTER = timedelta(minutes=5)
 def adopt(ids: Iterable[int], now: datetime) -> None:
     """Make the missing policies of these schedules and move the cursors of those whose rows have changed."""
     with transaction.atomic():
+        # Asked here: one that was deleted meanwhile would make the whole batch fail.
+        there = list(PeriodicTask.objects.filter(pk__in=list(ids)).values_list("pk", flat=True))
         SchedulePolicy.objects.bulk_create(
-            [SchedulePolicy(schedule_id=pk, anchor=now) for pk in ids], ignore_conflicts=True
+            [SchedulePolicy(schedule_id=pk, anchor=now) for pk in there], ignore_conflicts=True
         )
         policies = list(
-            SchedulePolicy.objects.filter(pk__in=list(ids)).select_related(*RELATED).select_for_update(of=("self",))
+            SchedulePolicy.objects.filter(pk__in=there).select_related(*RELATED).select_for_update(of=("self",))
         )
         for policy in policies:
             move_cursor(policy, now)

@@ -90,3 +90,15 @@ def test_a_schedule_past_its_end_has_no_next_run():
 
     assert policy_of(task).next_fire_at is None
     assert adoption.sweep(timezone.now()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_schedule_deleted_before_it_is_adopted_does_not_keep_the_others_from_it():
+    task, gone = make_task(every=timedelta(hours=1)), make_task()
+    number = gone.pk
+    gone.delete()
+    SchedulePolicy.objects.all().delete()
+
+    adoption.adopt([number, task.pk], NOW)
+
+    assert list(SchedulePolicy.objects.values_list("pk", flat=True)) == [task.pk]
