@@ -118,13 +118,13 @@ class Slot:
         if activity is None or not activity.is_current:
             return execute(sql, params, many, context)
         if outside:
+            self.tell(activity)
             self._world.may_pause(activity)
         activity.count_down()
         result = execute(sql, params, many, context)
         if sql.startswith(WRITES):
+            # Without a transaction, what INSERT … RETURNING does is done when its row has been fetched: told later.
             self._wrote = True
-            if outside:
-                self._seen(activity)
         return result
 
     def before_commit(self) -> None:
@@ -133,10 +133,11 @@ class Slot:
 
     def committed(self) -> None:
         if self.activity is not None:
-            self._seen(self.activity)
+            self.tell(self.activity)
             self._world.may_pause(self.activity)
 
-    def _seen(self, activity: Activity) -> None:
+    def tell(self, activity: Activity) -> None:
+        """Let the observer see what *activity* has committed since it was last told."""
         if self._wrote:
             self._wrote = False
             self._world.observer.observe(activity)

@@ -289,6 +289,7 @@ class World:
         activity.go_on()
         if not activity.over:
             return
+        slot.tell(activity)
         if activity.crashed:
             self._crash(process)
             return
@@ -410,9 +411,7 @@ class World:
         for _ in range(3):
             self._calmly("chores", do_chores)
             self._calmly("record", lambda now: recorder.record_due(now))
-        unsettled = [n for n, each in self.observer.schedules.items() if not each.settled and not each.seen.broken]
-        if unsettled or self.observer.overdue(self.clock):
-            self.observer.check_quiet(self.clock, {})
+        self.observer.check_decided(self.clock)
         for number in sorted(self.observer.schedules):
             slot = self.people.slots["admin"]
             if self.observer.schedules[number].seen.enabled:
@@ -429,7 +428,8 @@ class World:
                 )  # fmt: skip
             self._calmly("chores", do_chores)
             self._set_clock(self.clock + MINUTE)
-        self.observer.check_quiet(self.clock, self.ledger)
+        self.observer.check_decided(self.clock)
+        self.observer.check_over(self.ledger)
 
     def _calmly(self, what: str, action: Callable[[datetime], Any], thread: str = "recorder") -> None:
         self._start(self.beats[0], self.beats[0].slots[thread], what, action)
