@@ -239,7 +239,7 @@ class Observer:
     ) -> None:
         """The cursor moved and nothing was recorded: an edit, or what was due had been decided before."""
         now, cursor, anchor = activity.now, row["cursor"], row["anchor"]
-        unchanged = definition == tracked.definition and not tracked.ambiguous
+        unchanged = definition == tracked.definition and not tracked.ambiguous and not definition.broken
         if unchanged and tracked.cursor is not None and definition.enabled:
             due = definition.instants(tracked.anchor, tracked.cursor, now)
             expected = decide(due, now, _policy(row), busy=False, counted=definition.period is None)
@@ -249,7 +249,7 @@ class Observer:
             raise Violation(f"the cursor moved from {tracked.cursor} to {cursor} at {now}, but nothing was recorded")
         if definition.broken:
             if cursor is None or cursor > now:
-                tracked.ambiguous = False
+                tracked.definition, tracked.ambiguous = definition, False
                 return
         elif not definition.enabled:
             if cursor is None:

@@ -29,6 +29,7 @@ from tests.simulation.processes import Activity, Process, Slot
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 LEASE = timedelta(seconds=30)
+JUMPS = (10 * MINUTE, 40 * MINUTE, HOUR, DAY, -10 * MINUTE, -10 * MINUTE, -HOUR, -HOUR, -DAY)
 # A quiet day, and the evenings before clock changes of the zones below.
 STARTS = (
     datetime(2026, 3, 2, 12, 0, tzinfo=UTC),
@@ -138,8 +139,9 @@ class World:
             slot.close()
 
     def _step(self, number: int) -> None:
-        kinds = [kind for kind, _ in STEPS]
-        kind = self.chance.choices(kinds, [weight for _, weight in STEPS])[0]
+        kind = self.chance.choices([kind for kind, _ in STEPS], [weight for _, weight in STEPS])[0]
+        if kind is World._work and not self._is_work():
+            kind = World._record
         self.log(f"{number} {self.clock:%m-%d %H:%M:%S.%f} {kind.__name__.strip('_')}")
         kind(self)
 
@@ -147,16 +149,22 @@ class World:
         self._set_clock(self.clock + self.chance.choice([0.3, 1, 1, 5, 10, 20, 45, 90]) * SECOND)
 
     def _to_next_due(self) -> None:
-        ahead = [
+        ahead = sorted(
             each.cursor
             for each in self.observer.schedules.values()
-            if each.cursor is not None and self.clock < each.cursor < self.clock + 3 * HOUR
-        ]
+            if each.cursor is not None and each.cursor > self.clock and not each.seen.broken
+        )
         if ahead:
-            self._set_clock(self.chance.choice([min(ahead), self.chance.choice(ahead)]))
+            near = [cursor for cursor in ahead if cursor < ahead[0] + 3 * HOUR]
+            self._set_clock(self.chance.choice([ahead[0], ahead[0], self.chance.choice(near)]))
 
     def _jump(self) -> None:
-        self._set_clock(self.clock + self.chance.choice([10 * MINUTE, 40 * MINUTE, HOUR, -HOUR, DAY, -DAY, -10 * MINUTE]))
+        self._set_clock(self.clock + self.chance.choice(JUMPS))
+        ids = sorted(self.observer.schedules)
+        slot = self.people.slots["admin"]
+        if ids and slot.idle and self.chance.random() < 0.4:  # somebody notices, and switches a schedule off and on
+            number = self.chance.choice(ids)
+            self._start(self.people, slot, f"restart {number}", lambda _: self._restart(number))
 
     def _set_clock(self, moment: datetime) -> None:
         self.clock = moment
@@ -183,7 +191,8 @@ class World:
             return 0
 
     def _work(self) -> None:
-        worker = self.chance.choice(self.workers)
+        able = [each for each in self.workers if self.broker.queue or not each.slots["run"].idle]
+        worker = self.chance.choice(able)
         slot = worker.slots["run"]
         if slot.activity is not None:
             self._go_on(worker, slot)
@@ -191,12 +200,18 @@ class World:
             message = self.broker.deliver()
             self._start(worker, slot, f"work on {message}", lambda _: self._execute(worker.name, slot, message))
 
+    def _is_work(self) -> bool:
+        return bool(self.broker.queue) or any(not worker.slots["run"].idle for worker in self.workers)
+
     def _execute(self, name: str, slot: Slot, message: tuple[int, int]) -> None:
         slot.activity.message = message
-        held = claims.claim(*message, worker=name, lease=LEASE, now=self.clock)
+        now = self.clock
+        held = claims.claim(*message, worker=name, lease=LEASE, now=now)
         if held is None:
             return
         run = held.run
+        if run.expires_at is not None and run.expires_at <= now:
+            self.violated(f"{name} starts run {run.pk} at {now}, which expired at {run.expires_at}")
         key = (run.schedule_id, run.fire_time, run.attempt) if run.fire_time else (run.pk, run.attempt)
         self.log(f"  {name} starts run {run.pk}: {run.schedule_id} due {run.fire_time}")
         self.ledger.setdefault(run.pk, []).append(name)
@@ -356,6 +371,10 @@ class World:
         task.enabled = not task.enabled
         task.save()
 
+    def _restart(self, number: int) -> None:
+        self._save_switched(number)
+        self._save_switched(number)
+
     def _update_switched(self, number: int) -> None:
         enabled = self.observer.schedules[number].seen.enabled
         PeriodicTask.objects.filter(pk=number).update(enabled=not enabled)
@@ -444,7 +463,7 @@ def do_chores(now: datetime) -> None:
 
 
 STEPS = (
-    (World._tick, 12), (World._to_next_due, 18), (World._jump, 4), (World._record, 26), (World._chores, 7),
+    (World._tick, 10), (World._to_next_due, 24), (World._jump, 4), (World._record, 26), (World._chores, 7),
     (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._mood, 3), (World._kill, 4),
     (World._edit, 8), (World._cancel, 1),
 )  # fmt: skip
