@@ -35,7 +35,6 @@ class Broker:
 class FakePublisher:
     """Has the publisher's interface; one a dispatcher."""
 
-    # Which runs are being sent by whom, of all publishers of a world.
     def __init__(self, world, slot) -> None:
         self._world = world
         self._slot = slot
@@ -43,6 +42,7 @@ class FakePublisher:
     def publish(self, shipments) -> Receipt:
         world, broker, activity = self._world, self._world.broker, self._slot.activity
         messages = [(shipment.message.run_id, shipment.message.attempt) for shipment in shipments]
+        activity.sending = [run_id for run_id, _ in messages]
         for run_id, _ in messages:
             self._check_alone(run_id, activity.now)
         world.may_pause(activity)
@@ -61,16 +61,26 @@ class FakePublisher:
         if broker.mood == "loses confirms":
             self._done(messages)
             raise BrokerUnavailable("the simulated broker did not confirm in time")
-        world.log(f"{self._slot.name} published {[run_id for run_id, _ in messages if run_id not in refused]}")
+        world.log(f"  {self._slot.name} published {[run_id for run_id, _ in messages if run_id not in refused]}")
         world.may_pause(activity)
         return Receipt([run_id for run_id, _ in messages if run_id not in refused], refused)
 
     def _check_alone(self, run_id: int, now: datetime) -> None:
-        other = self._world.sending.get(run_id)
-        if other is not None and not other[0].over and abs(now - other[1]) < SEND_TWICE_AFTER:
-            self._world.violated(f"run {run_id} is sent by {other[0]} and at the same time by {self._slot.name}")
-        self._world.sending[run_id] = (self._slot.activity, now)
+        """Two dispatchers may send one run only when the first has held it for longer than it may."""
+        world = self._world
+        other = world.sending.get(run_id)
+        note_late(world, self._slot.activity)
+        together = other is not None and not other[0].over and abs(now - other[1]) < SEND_TWICE_AFTER
+        if together and run_id not in world.sent_late:
+            world.violated(f"run {run_id} is sent by {other[0]} and at the same time by {self._slot.name}")
+        world.sending[run_id] = (self._slot.activity, now)
 
     def _done(self, messages) -> None:
         for run_id, _ in messages:
             self._world.sending.pop(run_id, None)
+
+
+def note_late(world, activity) -> None:
+    """A dispatcher that stood still for longer than its lease also overwrites the lease of whoever came after it."""
+    if abs(world.clock - activity.now) >= SEND_TWICE_AFTER:
+        world.sent_late.update(activity.sending)

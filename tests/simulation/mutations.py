@@ -39,10 +39,16 @@ class Mutation:
 def drop_unique_fire(connection: Any) -> None:
     from jobs.models import Run
 
-    constraint = next(each for each in Run._meta.constraints if each.name == "jobs_run_fire")
+    meta, all_of_them = Run._meta, Run._meta.constraints
+    [constraint] = [each for each in all_of_them if each.name == "jobs_run_fire"]
     connection.cursor().execute("PRAGMA foreign_keys=OFF")
-    with connection.schema_editor() as editor:
-        editor.remove_constraint(Run, constraint)
+    # SQLite's table is made anew from the model.
+    meta.constraints = [each for each in all_of_them if each is not constraint]
+    try:
+        with connection.schema_editor() as editor:
+            editor.remove_constraint(Run, constraint)
+    finally:
+        meta.constraints = all_of_them
 
 
 RECORD = "beat_config.recorder.record_due"

@@ -44,6 +44,8 @@ class Tracked:
     seen: Definition
     cursor: datetime | None = None
     anchor: datetime | None = None
+    # The anchor in the rows, whether or not the cursor was computed from it.
+    stored: datetime | None = None
     # Whether the rows have changed to something that gives the very same cursor: adopted or not, nobody can tell.
     ambiguous: bool = False
     # Since the cursor was last set by an edit: the instants that were due, and the rows that speak for them.
@@ -184,7 +186,7 @@ class Observer:
             self.world.log(f"  schedule {number}: cursor {_shown(tracked.cursor)} → {_shown(row['cursor'])}")
         if not fired:
             tracked.seen = definition
-        tracked.cursor = row["cursor"]
+        tracked.cursor, tracked.stored = row["cursor"], row["anchor"]
         if tracked.covered != tracked.due:
             raise Violation(f"schedule {number}: {tracked.due} fires were due, {tracked.covered} are covered")
 
@@ -256,7 +258,7 @@ class Observer:
                 tracked.definition, tracked.ambiguous = definition, False
                 return
         elif any(
-            anchor in (tracked.anchor, told, definition.start) and cursor == definition.first_after(anchor, told)
+            anchor in (tracked.anchor, tracked.stored, told, definition.start) and cursor == definition.first_after(anchor, told)
             for told in activity.told
         ):
             tracked.definition, tracked.anchor, tracked.ambiguous = definition, anchor, False

@@ -26,6 +26,8 @@ class Activity:
         self.what = what
         self.now = now
         self.crash_in = crash_in
+        # The runs that a dispatcher has taken.
+        self.sending: list[int] = []
         # All that it has been told the time is.
         self.told = [now]
         self.pauses = 0

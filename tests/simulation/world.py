@@ -21,7 +21,7 @@ from jobs.dispatcher import Dispatcher
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable
 from jobs.states import State
-from tests.simulation.broker import MOODS, Broker, FakePublisher
+from tests.simulation.broker import MOODS, Broker, FakePublisher, note_late
 from tests.simulation.database import Database
 from tests.simulation.model import BROKEN_LINE
 from tests.simulation.observer import Observer, Violation
@@ -71,6 +71,7 @@ class World:
         self.trace: list[str] = []
         self.broker = Broker(self.chance)
         self.sending: dict[int, tuple[Activity, datetime]] = {}
+        self.sent_late: set[int] = set()
         self.ledger: dict[int, list[str]] = {}
         self.starts: set[tuple[Any, ...]] = set()
         self.observer = Observer(self)
@@ -160,10 +161,19 @@ class World:
 
     def _jump(self) -> None:
         self._set_clock(self.clock + self.chance.choice(JUMPS))
-        ids = sorted(self.observer.schedules)
+
+    def _live_again(self) -> None:
+        """The clock is set back to before a fire, and somebody switches that schedule off and on: it comes due again."""
+        there = self.observer.schedules
+        fires = sorted(
+            (fire, number)
+            for number, fire, _ in self.observer.fires
+            if number in there and self.clock - DAY < fire <= self.clock
+        )
         slot = self.people.slots["admin"]
-        if ids and slot.idle and self.chance.random() < 0.4:  # somebody notices, and switches a schedule off and on
-            number = self.chance.choice(ids)
+        if fires and slot.idle:
+            fire, number = self.chance.choice(fires)
+            self._set_clock(fire - SECOND)
             self._start(self.people, slot, f"restart {number}", lambda _: self._restart(number))
 
     def _set_clock(self, moment: datetime) -> None:
@@ -301,6 +311,7 @@ class World:
         activity = slot.activity
         if activity.pauses:
             self.log(f"  {activity} goes on")
+            note_late(self, activity)
         activity.go_on()
         if not activity.over:
             return
@@ -463,7 +474,7 @@ def do_chores(now: datetime) -> None:
 
 
 STEPS = (
-    (World._tick, 10), (World._to_next_due, 24), (World._jump, 4), (World._record, 26), (World._chores, 7),
+    (World._tick, 10), (World._to_next_due, 24), (World._jump, 3), (World._live_again, 2), (World._record, 26), (World._chores, 7),
     (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._mood, 3), (World._kill, 4),
     (World._edit, 8), (World._cancel, 1),
 )  # fmt: skip
