@@ -1,0 +1,139 @@
+"""The plain model: when a schedule fires and what has to become of it, written without the product's planner.
+
+Cron times come from the brute-force oracle of the trigger tests, which walks minute by minute.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import takewhile
+from zoneinfo import ZoneInfo
+
+from tests.unit.cron_oracle import Oracle
+
+TICK = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+# No line of the simulation waits longer for its next fire.
+LONGEST_WAIT = 12
+# A line that the simulation stores to break a schedule: cron has no 31 February.
+BROKEN_LINE = "0 0 31 2 *"
+# The product counts cron fires one by one and says "at least" from here on; intervals it counts exactly.
+COUNTED = 1_000
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the rows of a schedule say about when it fires."""
+
+    enabled: bool
+    one_off: bool
+    start: datetime | None
+    end: datetime | None
+    period: timedelta | None = None
+    line: str | None = None
+    zone: str | None = None
+    once: datetime | None = None
+
+    @property
+    def broken(self) -> bool:
+        return self.line == BROKEN_LINE
+
+    def disabled(self) -> "Definition":
+        return replace(self, enabled=False)
+
+    def instants(self, anchor: datetime, first: datetime, until: datetime) -> list[datetime]:
+        """Return every due instant from *first* to *until*, both included."""
+        if self.start is not None:
+            first = max(first, self.start)
+        if self.end is not None:
+            until = min(until, self.end)
+        if self.period is not None:
+            number = max(0, -((anchor - first) // self.period))
+            moments = []
+            while (moment := anchor + number * self.period) <= until:
+                moments.append(moment)
+                number += 1
+            return moments
+        if self.once is not None:
+            return [self.once] if first <= self.once <= until else []
+        days = [_cron_day(self.line, self.zone, day) for day in _days(first, until)]
+        return [fire for day in days for fire in day if first <= fire <= until]
+
+    def first_after(self, anchor: datetime, moment: datetime) -> datetime | None:
+        """Return the first due instant later than *moment*."""
+        if self.start is not None:
+            moment = max(moment, self.start - TICK)
+        length = self.period or LONGEST_WAIT * DAY
+        if self.once is not None:
+            length = max(timedelta(0), self.once - moment)
+        elif self.period is not None and anchor > moment:
+            length = anchor - moment
+        found = self.instants(anchor, moment + TICK, moment + length)
+        return found[0] if found else None
+
+
+def _days(first: datetime, until: datetime):
+    day = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    while day <= until:
+        yield day
+        day += DAY
+
+
+@lru_cache(maxsize=100_000)
+def _cron_day(line: str, zone: str, day: datetime) -> tuple[datetime, ...]:
+    return tuple(Oracle(line, "and").fires(ZoneInfo(zone), day - TICK, day + DAY - TICK))
+
+
+@dataclass(frozen=True)
+class Policy:
+    catch_up: str
+    window: timedelta
+    cap: int
+    grace: timedelta
+    overlap: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row that has to be there: `states` are those it may have when it is recorded."""
+
+    fire_time: datetime
+    states: frozenset[str]
+    covers: int = 1
+    until: datetime | None = None
+
+
+def decide(due: list[datetime], now: datetime, policy: Policy, *, busy: bool, counted: bool) -> list[Decision]:
+    """Return what has to be recorded for the instants *due*; *busy*: a run of the schedule is not over."""
+    within = list(takewhile(lambda fire: _is_accepted(now - fire, policy), reversed(due)))[::-1]
+    most = 1 if policy.catch_up == "latest" else policy.cap
+    started = within[-most:]
+    missed = due[: len(due) - len(started)]
+    decisions = []
+    if missed:
+        covers = min(len(missed), COUNTED) if counted else len(missed)
+        decisions.append(
+            Decision(missed[0], frozenset({"missed"}), covers, missed[-1] if len(missed) > 1 else None)
+        )
+    for fire in started:
+        decisions.append(Decision(fire, OVERLAP[policy.overlap, busy]))
+        busy = True
+    return decisions
+
+
+def _is_accepted(late: timedelta, policy: Policy) -> bool:
+    return late <= policy.grace or (policy.catch_up != "none" and late <= policy.window)
+
+
+# (overlap policy, whether the previous run is not over) → the state in which a fire is recorded.
+OVERLAP = {
+    ("skip", False): frozenset({"pending"}),
+    ("skip", True): frozenset({"skipped"}),
+    ("allow", False): frozenset({"pending"}),
+    ("allow", True): frozenset({"pending"}),
+}
+
+
+def utc(value: datetime | None) -> datetime | None:
+    """Return what SQLite gives back, which is UTC without saying so."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

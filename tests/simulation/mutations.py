@@ -1,0 +1,232 @@
+"""Seeded defects: each is put into the running product, and the simulation has to notice.
+
+A defect is a change in the source of one function (what is replaced has to be there: a defect that no longer fits the
+code is an error, not a silent pass), or of the database.
+"""
+
+import importlib
+import inspect
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.simulation.database import Database
+
+# As many as the short set has.
+MOST_SEEDS = 60
+
+
+@dataclass(frozen=True)
+class Edit:
+    function: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    edits: tuple[Edit, ...] = ()
+    spoil: Callable[[Any], None] | None = None
+
+
+def drop_unique_fire(connection: Any) -> None:
+    from jobs.models import Run
+
+    meta, all_of_them = Run._meta, Run._meta.constraints
+    [constraint] = [each for each in all_of_them if each.name == "jobs_run_fire"]
+    connection.cursor().execute("PRAGMA foreign_keys=OFF")
+    # SQLite's table is made anew from the model.
+    meta.constraints = [each for each in all_of_them if each is not constraint]
+    try:
+        with connection.schema_editor() as editor:
+            editor.remove_constraint(Run, constraint)
+    finally:
+        meta.constraints = all_of_them
+
+
+RECORD = "beat_config.recorder.record_due"
+MUTATIONS = (
+    Mutation("the unique constraint of a fire is dropped", spoil=drop_unique_fire),
+    Mutation(
+        "the cursor is moved outside the transaction",
+        (
+            Edit(RECORD, '        SchedulePolicy.objects.bulk_update(policies, ["next_fire_at"])\n', ""),
+            Edit(
+                RECORD,
+                "    return len(policies)",
+                '    SchedulePolicy.objects.bulk_update(policies, ["next_fire_at"])\n    return len(policies)',
+            ),
+        ),
+    ),
+    Mutation("what is due right now waits (> for >=)", (Edit(RECORD, "next_fire_at__lte", "next_fire_at__lt"),)),
+    Mutation(
+        "disabled and changed schedules still fire",
+        (
+            Edit(
+                "beat_config.recorder._decide",
+                "if has_changed(policy) or not policy.schedule.enabled:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutation(
+        "the overlap policy is ignored",
+        (Edit("beat_config.recorder._run", "policy.overlap == Overlap.SKIP", "False"),),
+    ),
+    Mutation(
+        "a run that waits does not count as going on",
+        (Edit("beat_config.recorder._busy", "state__in=sorted(ACTIVE)", 'state="running"'),),
+    ),
+    Mutation(
+        "the catch-up window is ignored",
+        (Edit("beat_config.planner._may_run", " and late <= policy.window", ""),),
+    ),
+    Mutation("a fire just within the grace is late", (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),)),
+    Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._most", "policy.cap", "1_000_000"),)),
+    Mutation(
+        "a coalesced record counts one too few",
+        (Edit("beat_config.planner._missed", "count = later.fires + 1", "count = max(1, later.fires)"),),
+    ),
+    Mutation(
+        "a time in a DST fold fires twice, one in a gap never",
+        (
+            Edit(
+                "beat_config.triggers.Crontab.after",
+                "search = _first_time_of_day if line.names_times_of_day else _first_reading",
+                "search = _first_reading",
+            ),
+        ),
+    ),
+    Mutation(
+        "a time in a DST gap fires as much later as the gap is long",
+        (
+            Edit(
+                "beat_config.triggers._first_time_of_day",
+                "return _change(zone, _moment(found, zone, fold=1), fire)",
+                "return fire",
+            ),
+        ),
+    ),
+    Mutation(
+        "an interval is counted from the last look (drift)",
+        (
+            Edit(
+                "beat_config.triggers.Interval.after",
+                "return self.anchor + (passed + 1) * self.period",
+                "return as_utc(moment) + self.period",
+            ),
+        ),
+    ),
+    Mutation(
+        "a claim takes a run in any state",
+        (Edit("jobs.claims.claim", ", state__in=sources(State.RUNNING)", ""),),
+    ),
+    Mutation(
+        "a claim takes an expired run",
+        (Edit("jobs.claims.claim", "        .filter(Q(expires_at=None) | Q(expires_at__gt=now))\n", ""),),
+    ),
+    Mutation("a run is finished without its token", (Edit("jobs.claims._held", " token=held.token,", ""),)),
+    Mutation(
+        "a run is interrupted though its lease goes on",
+        (Edit("jobs.claims.interrupt_expired", ", lease_until__lt=now", ""),),
+    ),
+    Mutation(
+        "runs expire before their time",
+        (Edit("jobs.claims.expire_waiting", "expires_at__lte=now", "expires_at__isnull=False"),),
+    ),
+    Mutation(
+        "the dispatcher marks a run queued before it is published",
+        (
+            Edit(
+                "jobs.dispatcher.Dispatcher.send_due",
+                "        try:\n",
+                '        _waiting(run["id"] for run in runs).filter(state=State.PENDING).update(state=State.QUEUED)\n'
+                "        try:\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "the dispatcher takes rows without a lease",
+        (Edit("jobs.dispatcher.Dispatcher._take", "dispatch_at=now + TAKEN_FOR", "dispatch_at=now"),),
+    ),
+    Mutation(
+        "a queued run is never sent again",
+        (Edit("jobs.dispatcher.Dispatcher.send_due", "dispatch_at=now + SEND_AGAIN_AFTER", "dispatch_at=None"),),
+    ),
+)
+
+
+@contextmanager
+def applied(mutation: Mutation) -> Iterator[None]:
+    """Have the defect in the product until the block ends."""
+    with ExitStack() as undo:
+        sources: dict[str, str] = {}
+        for edit in mutation.edits:
+            source = sources.get(edit.function) or inspect.getsource(_find(edit.function)[2])
+            if edit.old not in source:
+                raise LookupError(f"cannot apply {mutation.name!r}: {edit.function} has no {edit.old!r}; adapt it")
+            sources[edit.function] = source.replace(edit.old, edit.new)
+        for name, source in sources.items():
+            module, owner, function = _find(name)
+            names: dict[str, Any] = {}
+            exec(compile(textwrap.dedent(source), f"<{mutation.name}>", "exec"), vars(module), names)  # noqa: S102
+            undo.callback(setattr, owner, function.__name__, function)
+            setattr(owner, function.__name__, names[function.__name__])
+        yield
+
+
+def _find(name: str) -> tuple[Any, Any, Any]:
+    """Return the module, what holds the function, and the function."""
+    parts = name.split(".")
+    module = importlib.import_module(".".join(parts[:2]))
+    owner = module
+    for part in parts[2:-1]:
+        owner = getattr(owner, part)
+    return module, owner, vars(owner)[parts[-1]]
+
+
+def try_all(template: Path, folder: Path, names: list[str], steps: int) -> int:
+    """Try the mutations called *names*, or all; say of each which seed caught it."""
+    survived = 0
+    for mutation in MUTATIONS:
+        if names and mutation.name not in names:
+            continue
+        started = time.monotonic()
+        caught = _catch(mutation, template, folder, steps)
+        survived += caught is None
+        verdict = f"caught by seed {caught[0]}" if caught else "SURVIVED"
+        say(f"{mutation.name}: {verdict} ({time.monotonic() - started:.1f} s){f': {caught[1]}' if caught else ''}")
+    return 1 if survived else 0
+
+
+def _catch(mutation: Mutation, template: Path, folder: Path, steps: int) -> tuple[int, str] | None:
+    from tests.simulation.world import Failure, World
+
+    place = folder / "mutation"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    database = Database(template, place)
+    try:
+        if mutation.spoil is not None:
+            mutation.spoil(database.observer)
+        with applied(mutation):
+            for seed in range(1, MOST_SEEDS + 1):
+                try:
+                    World(database, seed).run(steps)
+                except Failure as failure:
+                    return seed, str(failure).splitlines()[0][:160]
+    finally:
+        database.close()
+    return None
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

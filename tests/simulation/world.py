@@ -1,0 +1,484 @@
+"""One seed: a world of two beats, a broker, workers and people, in which every step is drawn from the seed."""
+
+import hashlib
+import json
+import random
+import traceback
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
+
+from django.db import connections
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from beat_config import adoption, recorder
+from beat_config.models import SchedulePolicy
+from jobs import claims, starting
+from jobs.claims import Claim, Hold, Outcome
+from jobs.dispatcher import Dispatcher
+from jobs.models import Run
+from jobs.publisher import BrokerUnavailable
+from jobs.states import State
+from tests.simulation.broker import MOODS, Broker, FakePublisher, note_late
+from tests.simulation.database import Database
+from tests.simulation.model import BROKEN_LINE
+from tests.simulation.observer import Observer, Violation
+from tests.simulation.processes import Activity, Process, Slot
+
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+LEASE = timedelta(seconds=30)
+JUMPS = (10 * MINUTE, 40 * MINUTE, HOUR, DAY, -10 * MINUTE, -10 * MINUTE, -HOUR, -HOUR, -DAY)
+# A quiet day, and the evenings before clock changes of the zones below.
+STARTS = (
+    datetime(2026, 3, 2, 12, 0, tzinfo=UTC),
+    datetime(2026, 3, 28, 22, 50, tzinfo=UTC),
+    datetime(2026, 10, 24, 22, 50, tzinfo=UTC),
+    datetime(2026, 4, 4, 13, 20, tzinfo=UTC),
+    datetime(2026, 11, 1, 4, 40, tzinfo=UTC),
+)
+CRON = (
+    ("*/5 * * * *", "UTC"),
+    ("30 2 * * *", "Europe/Berlin"),
+    ("15 1,2,3 * * *", "Europe/Berlin"),
+    ("0 */2 * * *", "Europe/Berlin"),
+    ("0 * * * *", "Australia/Lord_Howe"),
+    ("15,45 1 * * *", "Australia/Lord_Howe"),
+    ("*/30 1-2 * * *", "America/New_York"),
+    ("45 1 * * *", "America/New_York"),
+    ("0 9 * * 1-5", "America/New_York"),
+)
+PERIODS = (10, 30, 60, 60, 90, 300, 1800, 3600, 7200)
+MOST_SCHEDULES = 5
+TRACE_SHOWN = 80
+# Longer than a queued run waits to be sent again.
+QUIET_ROUNDS = 20
+
+
+class Failure(Exception):  # noqa: N818 - what a seed has found
+    """A seed that breaks an invariant; str() tells seed, step, what happened before, and how to see it again."""
+
+
+class World:
+    def __init__(self, database: Database, seed: int) -> None:
+        self.database = database
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.clock = self.chance.choice(STARTS)
+        self.latest = self.clock
+        self.calm = False
+        self.trace: list[str] = []
+        self.broker = Broker(self.chance)
+        self.sending: dict[int, tuple[Activity, datetime]] = {}
+        self.sent_late: set[int] = set()
+        self.ledger: dict[int, list[str]] = {}
+        self.starts: set[tuple[Any, ...]] = set()
+        self.observer = Observer(self)
+        self.names = 0
+        self.violation: str | None = None
+        database.wipe()
+        self.beats = [Process(f"beat{n}", self, "recorder", "dispatcher") for n in (1, 2)]
+        self.workers = [Process(f"worker{n}", self, "run") for n in (1, 2, 3)]
+        self.people = Process("people", self, "admin")
+        self.slots = [slot for each in (*self.beats, *self.workers, self.people) for slot in each.slots.values()]
+        self.dispatchers = {
+            beat.name: Dispatcher(FakePublisher(self, beat.slots["dispatcher"]), "scheduler") for beat in self.beats
+        }
+
+    # What simulated code calls
+
+    def now(self) -> datetime:
+        for slot in self.slots:
+            if slot.running and self.clock not in slot.activity.told:
+                slot.activity.told.append(self.clock)
+        return self.clock
+
+    def log(self, text: str) -> None:
+        self.trace.append(text)
+
+    def violated(self, sentence: str) -> None:
+        raise Violation(sentence)
+
+    def may_pause(self, activity: Activity) -> None:
+        if not self.calm and self.chance.random() < 0.15:
+            activity.pause()
+
+    # Steps
+
+    def run(self, steps: int) -> str:
+        """Take *steps* steps, then let all faults end; return the hash of the trace. Raises Failure."""
+        step = -1
+        before = connections["default"]
+        try:
+            with mock.patch("django.utils.timezone.now", self.now):
+                self._many(self._create, 1, 3)
+                for step in range(steps):
+                    self._step(step)
+                step = steps
+                self._come_to_rest()
+        except (Violation, Exception) as problem:
+            what = f"{problem}" if isinstance(problem, Violation) else traceback.format_exc()
+            raise Failure(self._report(step, steps, what)) from None
+        finally:
+            self._close()
+            connections["default"] = before
+        return self.digest()
+
+    def digest(self) -> str:
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()[:16]
+
+    def _report(self, step: int, steps: int, what: str) -> str:
+        shown = "\n".join(self.trace[-TRACE_SHOWN:])
+        return (
+            f"seed {self.seed}, step {step}: {what}\n\nThe last of what happened before:\n{shown}\n\n"
+            f"Again: python -m tests.simulation --seed {self.seed} --steps {steps}"
+        )
+
+    def _close(self) -> None:
+        for slot in self.slots:
+            slot.close()
+
+    def _step(self, number: int) -> None:
+        kind = self.chance.choices([kind for kind, _ in STEPS], [weight for _, weight in STEPS])[0]
+        if kind is World._work and not self._is_work():
+            kind = World._record
+        self.log(f"{number} {self.clock:%m-%d %H:%M:%S.%f} {kind.__name__.strip('_')}")
+        kind(self)
+
+    def _tick(self) -> None:
+        self._set_clock(self.clock + self.chance.choice([0.3, 1, 1, 5, 10, 20, 45, 90]) * SECOND)
+
+    def _to_next_due(self) -> None:
+        ahead = sorted(
+            each.cursor
+            for each in self.observer.schedules.values()
+            if each.cursor is not None and each.cursor > self.clock and not each.seen.broken
+        )
+        if ahead:
+            near = [cursor for cursor in ahead if cursor < ahead[0] + 3 * HOUR]
+            self._set_clock(self.chance.choice([ahead[0], ahead[0], self.chance.choice(near)]))
+
+    def _jump(self) -> None:
+        self._set_clock(self.clock + self.chance.choice(JUMPS))
+
+    def _live_again(self) -> None:
+        """The clock is set back to before a fire, and somebody switches that schedule off and on: it comes due again."""
+        there = self.observer.schedules
+        fires = sorted(
+            (fire, number)
+            for number, fire, _ in self.observer.fires
+            if number in there and self.clock - DAY < fire <= self.clock
+        )
+        slot = self.people.slots["admin"]
+        if fires and slot.idle:
+            fire, number = self.chance.choice(fires)
+            self._set_clock(fire - SECOND)
+            self._start(self.people, slot, f"restart {number}", lambda _: self._restart(number))
+
+    def _set_clock(self, moment: datetime) -> None:
+        self.clock = moment
+        self.latest = max(self.latest, moment)
+        self.log(f"  it is {moment:%m-%d %H:%M:%S.%f}")
+
+    def _record(self) -> None:
+        beat = self.chance.choice(self.beats)
+        self._start_or_go_on(beat, "recorder", "record", lambda now: recorder.record_due(now))
+
+    def _chores(self) -> None:
+        beat = self.chance.choice(self.beats)
+        self._start_or_go_on(beat, "recorder", "chores", do_chores)
+
+    def _dispatch(self) -> None:
+        beat = self.chance.choice(self.beats)
+        self._start_or_go_on(beat, "dispatcher", "send", lambda now: self._send(beat, now))
+
+    def _send(self, beat: Process, now: datetime) -> int:
+        try:
+            return self.dispatchers[beat.name].send_due(now)
+        except BrokerUnavailable as error:
+            self.log(f"  {beat.name}: {error}")
+            return 0
+
+    def _work(self) -> None:
+        able = [each for each in self.workers if self.broker.queue or not each.slots["run"].idle]
+        worker = self.chance.choice(able)
+        slot = worker.slots["run"]
+        if slot.activity is not None:
+            self._go_on(worker, slot)
+        elif self.broker.queue:
+            message = self.broker.deliver()
+            self._start(worker, slot, f"work on {message}", lambda _: self._execute(worker.name, slot, message))
+
+    def _is_work(self) -> bool:
+        return bool(self.broker.queue) or any(not worker.slots["run"].idle for worker in self.workers)
+
+    def _execute(self, name: str, slot: Slot, message: tuple[int, int]) -> None:
+        slot.activity.message = message
+        now = self.clock
+        held = claims.claim(*message, worker=name, lease=LEASE, now=now)
+        if held is None:
+            return
+        run = held.run
+        if run.expires_at is not None and run.expires_at <= now:
+            self.violated(f"{name} starts run {run.pk} at {now}, which expired at {run.expires_at}")
+        key = (run.schedule_id, run.fire_time, run.attempt) if run.fire_time else (run.pk, run.attempt)
+        self.log(f"  {name} starts run {run.pk}: {run.schedule_id} due {run.fire_time}")
+        self.ledger.setdefault(run.pk, []).append(name)
+        if key in self.starts:
+            self.violated(f"{name} starts the fire {key} (run {run.pk}), which was started before")
+        self.starts.add(key)
+        while True:
+            if not self.calm:
+                slot.activity.pause()
+            does = "finish" if self.calm else self.chance.choice(["finish", "renew", "look", "nothing", "nothing"])
+            if does == "finish":
+                state = self.chance.choice([State.SUCCEEDED, State.SUCCEEDED, State.FAILED, State.TIMED_OUT])
+                written = claims.finish(held, Outcome(state), now=self.clock)
+                self.log(f"  {name} finished run {run.pk}: {'written' if written else 'refused'}")
+                return
+            if does == "nothing":
+                continue
+            hold = claims.look(held) if does == "look" else claims.renew(held, lease=LEASE, now=self.clock)
+            if hold is Hold.LOST:
+                self.log(f"  {name} has lost run {run.pk}")
+                return
+            if hold is Hold.CANCEL:
+                claims.finish(held, Outcome(State.CANCELLED), now=self.clock)
+                return
+
+    def _stranger(self) -> None:
+        """A worker that held a run in another life (a restored virtual machine) tries to renew and finish it."""
+        running = sorted(n for n in self.observer.active if self.observer.runs[n]["state"] == "running")
+        slot = self.people.slots["admin"]
+        if not running or not slot.idle:
+            return
+        run_id = self.chance.choice(running)
+
+        def act(now: datetime) -> None:
+            held = Claim(Run.objects.get(pk=run_id), uuid.UUID(int=self.chance.getrandbits(128)))
+            if claims.renew(held, lease=LEASE, now=now) is not Hold.LOST:
+                self.violated(f"a stranger has renewed run {run_id}")
+            if claims.finish(held, Outcome(State.SUCCEEDED), now=now):
+                self.violated(f"a stranger has finished run {run_id}")
+
+        self._start(self.people, slot, f"stranger at run {run_id}", act)
+
+    def _mood(self) -> None:
+        self.broker.mood = self.chance.choice(MOODS)
+        self.log(f"  the broker {self.broker.mood}")
+
+    def _kill(self) -> None:
+        process = self.chance.choice([*self.beats, *self.workers])
+        self._crash(process)
+
+    def _edit(self) -> None:
+        slot = self.people.slots["admin"]
+        if slot.activity is not None:
+            self._go_on(self.people, slot)
+            return
+        ids = sorted(self.observer.schedules)
+        if len(ids) < MOST_SCHEDULES and self.chance.random() < 0.3 or not ids:
+            self._create()
+            return
+        edit = self.chance.choice(EDITS)
+        number = self.chance.choice(ids)
+        self._start(self.people, slot, f"{edit.__name__.strip('_')} {number}", lambda _: edit(self, number))
+
+    def _cancel(self) -> None:
+        slot = self.people.slots["admin"]
+        if self.observer.active and slot.idle:
+            run_id = self.chance.choice(sorted(self.observer.active))
+            self._start(self.people, slot, "cancel", lambda now: claims.cancel(run_id, by="somebody", now=now))
+
+    # Activities
+
+    def _start_or_go_on(self, process: Process, thread: str, what: str, action: Callable[[datetime], Any]) -> None:
+        slot = process.slots[thread]
+        if slot.activity is not None:
+            self._go_on(process, slot)
+        else:
+            self._start(process, slot, what, action)
+
+    def _start(self, process: Process, slot: Slot, what: str, action: Callable[[datetime], Any]) -> None:
+        crash_in = self.chance.randrange(1, 20) if not self.calm and self.chance.random() < 0.12 else None
+        now = self.clock
+        slot.activity = Activity(slot, what, now, lambda: action(now), crash_in)
+        self.log(f"  {slot.activity}")
+        self._go_on(process, slot)
+
+    def _go_on(self, process: Process, slot: Slot) -> None:
+        activity = slot.activity
+        if activity.pauses:
+            self.log(f"  {activity} goes on")
+            note_late(self, activity)
+        activity.go_on()
+        if not activity.over:
+            return
+        slot.tell(activity)
+        if activity.crashed:
+            self._crash(process)
+            return
+        slot.activity = None
+        if activity.what == "record" and not activity.pauses:
+            if overdue := self.observer.overdue(activity.now):
+                self.violated(f"{activity} at {activity.now} has left the schedules {overdue} undecided")
+
+    def _crash(self, process: Process) -> None:
+        self.log(f"  {process.name} is killed")
+        for slot in process.slots.values():
+            message = None if slot.activity is None else slot.activity.message
+            if message is not None and self.chance.random() < 0.7:  # not acknowledged: the broker delivers it again
+                self.broker.queue.append(message)
+        process.restart()
+
+    # What people do
+
+    def _create(self) -> None:
+        slot = self.people.slots["admin"]
+        if slot.idle:
+            self._start(self.people, slot, "create", lambda _: self._create_schedule())
+
+    def _create_schedule(self) -> None:
+        self.names += 1
+        task = PeriodicTask(name=f"schedule {self.names}", task="run_command", kwargs=json.dumps({"command": "true"}))
+        self._give_trigger(task)
+        if self.chance.random() < 0.15:
+            task.start_time = self.clock + self.chance.choice([-HOUR, 5 * MINUTE, HOUR])
+        if self.chance.random() < 0.15:
+            task.expire_seconds = self.chance.choice([5, 60, 600])
+        elif self.chance.random() < 0.1:  # django-celery-beat allows only one of the two
+            task.expires = self.clock + self.chance.choice([5 * MINUTE, HOUR, DAY])
+        task.save()
+        self._give_policy(task.pk)
+
+    def _give_trigger(self, task: PeriodicTask) -> None:
+        task.interval = task.crontab = task.clocked = None
+        task.one_off = False
+        kind = self.chance.random()
+        if kind < 0.5:
+            task.interval = IntervalSchedule.objects.create(every=self.chance.choice(PERIODS), period="seconds")
+        elif kind < 0.9:
+            line, zone = self.chance.choice(CRON)
+            names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+            columns = dict(zip(names, line.split(), strict=True))
+            task.crontab = CrontabSchedule.objects.create(timezone=zone, **columns)
+        else:
+            at = self.clock + self.chance.choice([5, 60, 600, 3600]) * SECOND
+            task.clocked = ClockedSchedule.objects.create(clocked_time=at)
+            task.one_off = True
+
+    def _give_policy(self, number: int) -> None:
+        SchedulePolicy.objects.filter(pk=number).update(
+            catch_up=self.chance.choice(["none", "latest", "all"]),
+            catch_up_window=self.chance.choice([2 * MINUTE, HOUR, DAY]),
+            catch_up_cap=self.chance.choice([1, 3, 100]),
+            grace=self.chance.choice([timedelta(0), 10 * SECOND, MINUTE]),
+            overlap=self.chance.choice(["skip", "allow"]),
+        )
+
+    def _save_switched(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        task.enabled = not task.enabled
+        task.save()
+
+    def _restart(self, number: int) -> None:
+        self._save_switched(number)
+        self._save_switched(number)
+
+    def _update_switched(self, number: int) -> None:
+        enabled = self.observer.schedules[number].seen.enabled
+        PeriodicTask.objects.filter(pk=number).update(enabled=not enabled)
+
+    def _save_retimed(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        self._give_trigger(task)
+        task.save()
+
+    def _update_retimed(self, number: int) -> None:
+        task = PeriodicTask.objects.select_related("interval").get(pk=number)
+        IntervalSchedule.objects.filter(pk=task.interval_id).update(every=self.chance.choice(PERIODS))
+
+    def _save_shared(self, number: int) -> None:
+        task = PeriodicTask.objects.select_related("interval").get(pk=number)
+        if task.interval is not None:
+            task.interval.every = self.chance.choice(PERIODS)
+            task.interval.save()
+
+    def _break(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+        CrontabSchedule.objects.filter(pk=task.crontab_id).update(**dict(zip(names, BROKEN_LINE.split(), strict=True)))
+
+    def _rule(self, number: int) -> None:
+        self._give_policy(number)
+
+    def _save_same(self, number: int) -> None:
+        PeriodicTask.objects.get(pk=number).save()
+
+    def _delete(self, number: int) -> None:
+        PeriodicTask.objects.get(pk=number).delete()
+
+    def _start_by_hand(self, number: int) -> None:
+        starting.start("run_command", {"command": "true"}, by="me", schedule=PeriodicTask.objects.get(pk=number))
+
+    # The end
+
+    def _many(self, action: Callable[[], None], low: int, high: int) -> None:
+        for _ in range(self.chance.randint(low, high)):
+            action()
+
+    def _come_to_rest(self) -> None:
+        self.log("all faults end")
+        self.calm = True
+        self.broker.mood = "fine"
+        for process in (*self.beats, *self.workers, self.people):
+            for slot in process.slots.values():
+                if slot.activity is not None:
+                    slot.activity.crash_in = None
+                    self._go_on(process, slot)
+        self._set_clock(self.latest + HOUR)
+        for _ in range(3):
+            self._calmly("chores", do_chores)
+            self._calmly("record", lambda now: recorder.record_due(now))
+        self.observer.check_decided(self.clock)
+        for number in sorted(self.observer.schedules):
+            slot = self.people.slots["admin"]
+            if self.observer.schedules[number].seen.enabled:
+                self._start(self.people, slot, "disable", lambda _, number=number: self._save_switched(number))
+        for _ in range(QUIET_ROUNDS):
+            self._calmly("record", lambda now: recorder.record_due(now))
+            self._calmly("send", lambda now: self._send(self.beats[0], now), "dispatcher")
+            while self.broker.queue:
+                worker = self.workers[0]
+                message = self.broker.queue.pop()
+                self._start(
+                    worker, worker.slots["run"], f"work on {message}",
+                    lambda _, message=message: self._execute("worker1", self.workers[0].slots["run"], message),
+                )  # fmt: skip
+            self._calmly("chores", do_chores)
+            self._set_clock(self.clock + MINUTE)
+        self.observer.check_decided(self.clock)
+        self.observer.check_over(self.ledger)
+
+    def _calmly(self, what: str, action: Callable[[datetime], Any], thread: str = "recorder") -> None:
+        self._start(self.beats[0], self.beats[0].slots[thread], what, action)
+
+
+def do_chores(now: datetime) -> None:
+    """Do what beat does every few seconds."""
+    if hasattr(adoption, "sweep"):
+        adoption.sweep(now)
+    claims.interrupt_expired(now)
+    claims.expire_waiting(now)
+
+
+STEPS = (
+    (World._tick, 10), (World._to_next_due, 24), (World._jump, 3), (World._live_again, 2), (World._record, 26), (World._chores, 7),
+    (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._mood, 3), (World._kill, 4),
+    (World._edit, 8), (World._cancel, 1),
+)  # fmt: skip
+EDITS = (
+    World._save_switched, World._save_switched, World._update_switched, World._save_retimed, World._update_retimed,
+    World._save_shared, World._break, World._rule, World._save_same, World._delete, World._start_by_hand,
+)  # fmt: skip
