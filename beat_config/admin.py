@@ -3,23 +3,25 @@
 import json
 import math
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from beat_config import adoption, timing
+from beat_config import adoption, previewing, timing
+from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
-from beat_config.models import LOOK_NOW, Schedule, SchedulePolicy
+from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
 from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
 from jobs import catalogue, starting, wording
@@ -40,6 +42,15 @@ for _model in (
         continue
 
 
+admin.site.register(Blackout, BlackoutAdmin)
+
+WHEN_LAYOUT = ["when", ("every", "unit"), ("cron", "time_zone"), "once", ("event", "latitude", "longitude")]
+LIMITS_LAYOUT = [
+    ("start_time", "expires"),
+    ("every_nth_week", "weeks_from"),
+    "spread",
+    "blackouts",
+]
 POLICY_LAYOUT = [
     "preset",
     ("catch_up", "catch_up_window", "catch_up_cap"),
@@ -66,6 +77,9 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         "cron": "when == 'times'",
         "time_zone": "when == 'times'",
         "once": "when == 'once'",
+        "event": "when == 'sun'",
+        "latitude": "when == 'sun'",
+        "longitude": "when == 'sun'",
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
@@ -119,7 +133,8 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         return [
             (None, {"fields": ["name", "enabled", "task"]}),
             ("Parameters", {"fields": parameters, "classes": ["job-parameters"]}),
-            ("When", {"fields": ["when", ("every", "unit"), ("cron", "time_zone"), "once"]}),
+            ("When", {"fields": WHEN_LAYOUT, "classes": ["schedule-when"]}),
+            ("Limits and exceptions", {"fields": LIMITS_LAYOUT, "classes": ["collapse"]}),
             (
                 "If something gets in the way",
                 {"fields": POLICY_LAYOUT, "classes": ["collapse"]},
@@ -134,8 +149,20 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        zones = {"time_zones": sorted(available_timezones())}
-        return super().changeform_view(request, object_id, form_url, {**zones, **(extra_context or {})})
+        return super().changeform_view(request, object_id, form_url, {**timing.zones(), **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.preview))
+        return [path("preview/", view, name="beat_config_schedule_preview"), *super().get_urls()]
+
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        """Answer with what the form that is sent would do next; nothing is stored."""
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            raise PermissionDenied
+        number = request.POST.get("schedule", "")
+        schedule = Schedule.objects.filter(pk=number).first() if number.isdecimal() else None
+        form = form_for(_chosen(request, schedule))(request.POST, instance=schedule)
+        return render(request, "beat_config/preview.html", previewing.outlook(form, timezone.now()))
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
         cleaned = form.cleaned_data
@@ -147,12 +174,14 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         obj.args, obj.kwargs = "[]", json.dumps(cleaned["parameters"])
         expires_after, obj.priority = cleaned["expires_after"], cleaned["priority"]
         obj.expire_seconds = math.ceil(expires_after.total_seconds()) if expires_after else None
+        obj.start_time, obj.expires = cleaned["start_time"], cleaned["expires"]
         super().save_model(request, obj, form, change)
         SchedulePolicy.objects.filter(pk=obj.pk).update(
             expression=policy.expression,
             day_rule=policy.day_rule,
             **{name: cleaned[name] for name in POLICY_FIELDS},
         )
+        SchedulePolicy.objects.get(pk=obj.pk).blackouts.set(cleaned["blackouts"])
         # Now, not at beat's next look: the next run is shown.
         adoption.adopt([obj.pk], timezone.now())
         self._tell_next(request, obj)

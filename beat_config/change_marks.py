@@ -27,7 +27,7 @@ SHARED = {
     "solar": ("django_celery_beat_solarschedule", ("event", "latitude", "longitude")),
 }
 TASK_COLUMNS = (*(f"{name}_id" for name in SHARED), "start_time", "expires", "one_off")
-POLICY_COLUMNS = ("expression", "day_rule")
+POLICY_COLUMNS = ("expression", "day_rule", "every_nth_week", "weeks_from", "spread")
 
 _MARK = f"UPDATE {POLICY} SET look_at = '1970-01-01 00:00:00{{utc}}'"  # noqa: S608 - constants only
 

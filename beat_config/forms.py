@@ -9,20 +9,23 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from beat_config import presets, timing
-from beat_config.models import CatchUp, Crash, DayRule, Overlap, Schedule
+from beat_config.models import Blackout, CatchUp, Crash, DayRule, Overlap, Schedule
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
 from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
-from beat_config.timing import Every, Once, Times, Timing
-from beat_config.triggers import TriggerError, parse_period
+from beat_config.timing import Every, Once, Sun, Times, Timing
+from beat_config.triggers import TriggerError, parse_period, parse_zone
 from jobs import catalogue
 from jobs.durations import format_duration
 from jobs.parameters import ParameterError
@@ -35,8 +38,9 @@ PRIORITIES = [("", "Normal"), (1, "Low"), (9, "High")]
 POLICY_FIELDS = (
     *("catch_up", "catch_up_window", "catch_up_cap", "grace", "overlap", "concurrency_key"),
     *("crash", "crash_attempts", "time_limit"),
+    *("every_nth_week", "weeks_from", "spread"),
 )
-_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "crash", "crash_attempts")
+_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "crash", "crash_attempts", "every_nth_week")
 
 
 class PeriodField(forms.CharField):
@@ -65,7 +69,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     task = forms.ChoiceField(label="What to run", widget=UnfoldAdminSelectWidget)
     when = forms.ChoiceField(
         label="When",
-        choices=[("every", "Every …"), ("times", "At times (a cron line)"), ("once", "Once")],
+        choices=[("every", "Every …"), ("times", "At times (a cron line)"), ("once", "Once"), ("sun", "With the sun")],
         initial="every",
         widget=UnfoldAdminRadioSelectWidget,
     )
@@ -89,6 +93,58 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="A place such as Europe/Berlin: its clock, and its summer time, are what counts.",
     )
     once = forms.SplitDateTimeField(label="Date and time", required=False, widget=UnfoldAdminSplitDateTimeWidget)
+    event = forms.ChoiceField(
+        label="At", required=False, choices=timing.SUN_EVENTS, initial="sunrise", widget=UnfoldAdminSelectWidget
+    )
+    latitude = forms.DecimalField(
+        label="Latitude",
+        required=False,
+        min_value=-90,
+        max_value=90,
+        max_digits=9,
+        decimal_places=6,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "placeholder": "52.52"}),
+        help_text="In degrees; south is negative.",
+    )
+    longitude = forms.DecimalField(
+        label="Longitude",
+        required=False,
+        min_value=-180,
+        max_value=180,
+        max_digits=9,
+        decimal_places=6,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "placeholder": "13.405"}),
+        help_text="In degrees; west is negative.",
+    )
+    every_nth_week = forms.IntegerField(
+        label="Only every so many weeks",
+        required=False,
+        min_value=1,
+        max_value=520,
+        initial=1,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="1 is every week, 2 every other week.",
+    )
+    weeks_from = forms.DateField(
+        label="Counted from the week of",
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text="Empty: from the week in which it is saved.",
+    )
+    start_time = forms.SplitDateTimeField(label="Not before", required=False, widget=UnfoldAdminSplitDateTimeWidget)
+    expires = forms.SplitDateTimeField(label="Not after", required=False, widget=UnfoldAdminSplitDateTimeWidget)
+    spread = PeriodField(
+        label="Spread over",
+        help_text="Starts it later by a part of this, always the same one, so that many schedules of one time do not"
+        " all start at once.",
+    )
+    blackouts = forms.ModelMultipleChoiceField(
+        label="Not during",
+        required=False,
+        queryset=Blackout.objects.all(),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="What would run then is skipped, and is in the history with the reason.",
+    )
     preset = forms.ChoiceField(
         label="In short",
         required=False,
@@ -203,6 +259,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         policy = self.instance.policy
         shown = timing.of(self.instance, policy)
         self.initial.update(timing.initial(shown), **{name: getattr(policy, name) for name in POLICY_FIELDS})
+        self.initial["spread"] = policy.spread or None
+        self.initial["blackouts"] = list(policy.blackouts.values_list("pk", flat=True))
+        self.initial.update(start_time=self.instance.start_time, expires=self.instance.expires)
         seconds = self.instance.expire_seconds
         self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
         self._show_priority(self.instance.priority)
@@ -244,6 +303,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["parameters"] = self._clean_parameters(self.job, cleaned)
         if "when" in cleaned:
             cleaned["timing"] = self._clean_timing(cleaned)
+        self._clean_bounds(cleaned)
         self._clean_policies(cleaned)
         return cleaned
 
@@ -299,25 +359,47 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             return None
 
     def _clean_timing(self, cleaned: dict[str, Any]) -> Timing | None:
-        if cleaned["when"] == "every":
-            if cleaned.get("every") is None:
-                if "every" not in self.errors:
-                    self.add_error("every", "How often? Give a whole number of at least 1.")
-                return None
-            return self._checked("every", Every(cleaned["every"], cleaned.get("unit") or "minutes"))
-        if cleaned["when"] == "once":
-            return self._clean_once(cleaned)
+        readers = {
+            "every": self._clean_every,
+            "times": self._clean_times,
+            "once": self._clean_once,
+            "sun": self._clean_sun,
+        }
+        return readers[cleaned["when"]](cleaned)
+
+    def _clean_every(self, cleaned: dict[str, Any]) -> Timing | None:
+        if cleaned.get("every") is None:
+            if "every" not in self.errors:
+                self.add_error("every", "How often? Give a whole number of at least 1.")
+            return None
+        return self._checked("every", Every(cleaned["every"], cleaned.get("unit") or "minutes"))
+
+    def _clean_times(self, cleaned: dict[str, Any]) -> Timing | None:
         if not cleaned.get("cron"):
             self.add_error("cron", "Give a cron line, such as 30 2 * * * for every day at 02:30.")
             return None
         try:
-            zone = timing.parse_zone(cleaned.get("time_zone") or settings.TIME_ZONE)
+            zone = parse_zone(cleaned.get("time_zone") or settings.TIME_ZONE)
         except TriggerError as error:
             self.add_error("time_zone", str(error))
             return None
         keep_rule = self.instance.pk and "cron" not in self.changed_data
         rule = DayRule(self.instance.policy.day_rule) if keep_rule else DayRule.OR
         return self._checked("cron", Times(cleaned["cron"], zone, rule))
+
+    def _clean_sun(self, cleaned: dict[str, Any]) -> Timing | None:
+        for name in ("latitude", "longitude"):
+            if cleaned.get(name) is None and name not in self.errors:
+                self.add_error(name, "Where? Give it in degrees, such as 52.52.")
+        if "latitude" in self.errors or "longitude" in self.errors:
+            return None
+        return self._checked("event", Sun(cleaned.get("event") or "sunrise", cleaned["latitude"], cleaned["longitude"]))
+
+    def _clean_bounds(self, cleaned: dict[str, Any]) -> None:
+        start, end = cleaned.get("start_time"), cleaned.get("expires")
+        if start and end and end <= start:
+            self.add_error("expires", "This is not after its beginning: it would never run.")
+        cleaned["spread"] = cleaned.get("spread") or timedelta(0)
 
     def _clean_once(self, cleaned: dict[str, Any]) -> Timing | None:
         at: datetime | None = cleaned.get("once")

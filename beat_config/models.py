@@ -35,6 +35,35 @@ class DayRule(models.TextChoices):
     AND = "and", "Both must fit, as Celery does"
 
 
+class Blackout(models.Model):
+    """Time in which no fire of the schedules that name it runs; each is recorded as skipped, with the reason."""
+
+    class Kind(models.TextChoices):
+        WEEKLY = "weekly", "Every week, between two times of day"
+        ONCE = "once", "Once, from a moment to another"
+        HOLIDAYS = "holidays", "On holidays (whole days)"
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.WEEKLY)
+    zone = models.CharField("time zone", max_length=63)
+    # Weekdays as cron counts them, 0 is Sunday; empty means every day.
+    weekdays = models.JSONField(default=list, blank=True)
+    start_time = models.TimeField("from", null=True, blank=True)
+    end_time = models.TimeField("to", null=True, blank=True)
+    start_at = models.DateTimeField("from", null=True, blank=True)
+    end_at = models.DateTimeField("to", null=True, blank=True)
+    country = models.CharField(max_length=2, blank=True)
+    subdivision = models.CharField("state or region", max_length=10, blank=True)
+    # Lines of "2026-12-24 Christmas Eve".
+    own_days = models.TextField("days of your own", blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SchedulePolicy(models.Model):
     """One-to-one with a `PeriodicTask`; `change_marks` makes it, whoever made the task: hence the db_defaults."""
 
@@ -61,6 +90,14 @@ class SchedulePolicy(models.Model):
         help_text="What was typed, where it says more than the crontab columns can (L, 5#2, seconds).",
     )
     day_rule = models.CharField(max_length=3, choices=DayRule.choices, db_default=DayRule.AND)
+    # Fires only in every n-th week, counted from the week of a date.
+    every_nth_week = models.PositiveSmallIntegerField(
+        "only every so many weeks", db_default=1, validators=[MinValueValidator(1)]
+    )
+    weeks_from = models.DateField("counted from the week of", null=True, blank=True)
+    # Each schedule fires later by its own share of this, always the same.
+    spread = models.DurationField("spread over", db_default=timedelta(0))
+    blackouts = models.ManyToManyField(Blackout, blank=True, related_name="policies", verbose_name="not during")
     catch_up = models.CharField(
         "if runs were missed while nothing was running",
         max_length=8,

@@ -17,6 +17,7 @@ from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     RELATED,
     ArgumentsError,
+    blackouts_of,
     exclusive_key,
     has_changed,
     parameters_of,
@@ -113,7 +114,7 @@ def _lock(ids: Sequence[int], now: datetime) -> list[SchedulePolicy]:
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         tasks = PeriodicTask.objects.filter(pk__in=list(locked)).select_for_update(skip_locked=True)
         due = SchedulePolicy.objects.filter(pk__in=list(tasks.values_list("pk", flat=True)))
-    return list(due.select_related(*RELATED).order_by("look_at", "pk"))
+    return list(due.select_related(*RELATED).prefetch_related("blackouts").order_by("look_at", "pk"))
 
 
 @dataclass(slots=True)
@@ -172,7 +173,9 @@ class _Batch:
         due = policy.next_fire_at
         if policy.error or due is None or due > self.now:
             return runs, True
-        decisions = plan(trigger_of(policy), due=due, now=self.now, policy=policy_of(policy))
+        decisions = plan(
+            trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts_of(policy)
+        )
         runs += [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
         policy.settled_until = settled(policy, self.now)
@@ -197,8 +200,9 @@ class _Batch:
             run.parameters = parameters_of(task)
         except ArgumentsError as error:
             problem = str(error)
-        if fire.verdict is Verdict.MISSED:
-            return _ended(run, State.MISSED, fire.reason, self.now)
+        if fire.verdict is not Verdict.RUN:
+            state = State.MISSED if fire.verdict is Verdict.MISSED else State.SKIPPED
+            return _ended(run, state, fire.reason, self.now)
         if problem:
             return _ended(run, State.FAILED, problem, self.now)
         run.dispatch_at = self.now

@@ -5,13 +5,18 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from beat_config.bounds import Bounded
+from beat_config.blackout_rows import blackout_of
+from beat_config.blackouts import Blackout
+from beat_config.composed import Weeks, compose
 from beat_config.models import Overlap, SchedulePolicy
 from beat_config.planner import Policy
+from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
 
@@ -42,16 +47,15 @@ def trigger_of(policy: SchedulePolicy) -> Trigger:
 
 def in_words(policy: SchedulePolicy) -> str:
     """Return when the schedule fires, in words, or the sentence that says why it cannot."""
-    task = policy.schedule
     try:
-        words = describe(_unbounded(task, policy, policy.anchor))
+        return describe(trigger_of(policy), timezone.get_current_timezone())
     except TriggerError as error:
         return str(error)
-    if task.start_time:
-        words += f", from {timezone.localtime(task.start_time):%Y-%m-%d %H:%M}"
-    if task.expires:
-        words += f", until {timezone.localtime(task.expires):%Y-%m-%d %H:%M}"
-    return words
+
+
+def blackouts_of(policy: SchedulePolicy) -> list[Blackout]:
+    """Return when the schedule must not run; fetched with the policy where that is prefetched."""
+    return [blackout_of(row) for row in policy.blackouts.all()]
 
 
 def cron_line(task: PeriodicTask, policy: SchedulePolicy) -> str:
@@ -129,7 +133,20 @@ def has_changed(policy: SchedulePolicy) -> bool:
 
 def _trigger(policy: SchedulePolicy, anchor: datetime) -> Trigger:
     task = policy.schedule
-    return Bounded(_unbounded(task, policy, anchor), start=task.start_time, end=task.expires)
+    return compose(
+        _unbounded(task, policy, anchor),
+        weeks=_weeks(policy, anchor) if policy.every_nth_week > 1 else None,
+        spread=policy.spread,
+        seed=f"schedule {policy.pk}",
+        start=task.start_time,
+        end=task.expires,
+    )
+
+
+def _weeks(policy: SchedulePolicy, anchor: datetime) -> Weeks:
+    crontab = policy.schedule.crontab
+    zone = ZoneInfo(settings.TIME_ZONE) if crontab is None else crontab.timezone
+    return Weeks(policy.every_nth_week, policy.weeks_from or anchor.astimezone(zone).date(), zone)
 
 
 def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> Trigger:
@@ -145,12 +162,7 @@ def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> 
     if task.clocked is not None:
         return Clocked(at=task.clocked.clocked_time)
     if task.solar is not None:
-        raise TriggerError(
-            f"cannot fire {task.name!r} at {task.solar.event}: solar schedules are not supported by this version;"
-            " choose times or an interval",
-            field="solar",
-            value=str(task.solar.event),
-        )
+        return Solar(task.solar.event, float(task.solar.latitude), float(task.solar.longitude))
     raise TriggerError(
         f"cannot fire {task.name!r}: it has no interval, crontab or time", field="schedule", value=str(task.name)
     )
@@ -159,6 +171,7 @@ def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> 
 def _fingerprint(policy: SchedulePolicy) -> str:
     task = policy.schedule
     columns: list[Any] = [task.enabled, task.start_time, task.expires, policy.expression, policy.day_rule]
+    columns += [policy.every_nth_week, policy.weeks_from, policy.spread]
     if task.interval is not None:
         columns += [task.interval.every, task.interval.period]
     if task.crontab is not None:

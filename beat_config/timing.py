@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from beat_config import cron
 from beat_config.models import DayRule, SchedulePolicy
 from beat_config.schedules import CRONTAB_COLUMNS, cron_line
-from beat_config.triggers import Clocked, Crontab, Interval, Trigger, parse_zone
-
-__all__ = ["UNITS", "Every", "Once", "Times", "Timing", "check", "initial", "of", "parse_zone", "store"]
+from beat_config.solar import EVENTS, Solar
+from beat_config.triggers import Clocked, Crontab, Interval, Trigger
 
 UNITS = [(unit, unit) for unit in ("seconds", "minutes", "hours", "days", "weeks")]
+SUN_EVENTS = [(name, event.words.capitalize()) for name, event in EVENTS.items()]
 DAYS_A_WEEK = 7
 # What only our own cron lines know; django-celery-beat's columns then hold the nearest they can say.
 _OWN_NOTATION = ("L", "W", "#")
@@ -47,7 +48,22 @@ class Once:
         return Clocked(at=self.at)
 
 
-Timing = Every | Times | Once
+@dataclass(frozen=True, slots=True)
+class Sun:
+    event: str
+    latitude: Decimal
+    longitude: Decimal
+
+    def trigger(self, _anchor: datetime) -> Trigger:
+        return Solar(self.event, float(self.latitude), float(self.longitude))
+
+
+Timing = Every | Times | Once | Sun
+
+
+def zones() -> dict[str, list[str]]:
+    """Return what a template needs to offer time zones while one is typed."""
+    return {"time_zones": sorted(available_timezones())}
 
 
 def check(timing: Timing) -> None:
@@ -56,7 +72,7 @@ def check(timing: Timing) -> None:
 
 
 def of(task: PeriodicTask, policy: SchedulePolicy) -> Timing | None:
-    """Return the timing that the rows say; None for one that the form has no words for (solar)."""
+    """Return the timing that the rows say; None when they say none."""
     if task.interval is not None:
         every, unit = task.interval.every, task.interval.period
         if unit == "days" and every % DAYS_A_WEEK == 0:
@@ -66,6 +82,8 @@ def of(task: PeriodicTask, policy: SchedulePolicy) -> Timing | None:
         return Times(cron_line(task, policy), task.crontab.timezone, DayRule(policy.day_rule))
     if task.clocked is not None:
         return Once(task.clocked.clocked_time)
+    if task.solar is not None:
+        return Sun(task.solar.event, task.solar.latitude, task.solar.longitude)
     return None
 
 
@@ -78,6 +96,8 @@ def initial(timing: Timing | None) -> dict[str, Any]:
             return {"when": "times", "cron": line, "time_zone": str(zone)}
         case Once(at):
             return {"when": "once", "once": at}
+        case Sun(event, latitude, longitude):
+            return {"when": "sun", "event": event, "latitude": latitude, "longitude": longitude}
         case None:
             return {}
 
@@ -104,6 +124,8 @@ def store(timing: Timing, task: PeriodicTask, policy: SchedulePolicy) -> None:
             task.crontab = _row(CrontabSchedule, timezone=zone, **columns)
         case Once(at):
             task.clocked = _row(ClockedSchedule, clocked_time=at)
+        case Sun(event, latitude, longitude):
+            task.solar = _row(SolarSchedule, event=event, latitude=latitude, longitude=longitude)
 
 
 def _row(model: Any, **values: Any) -> Any:

@@ -39,6 +39,11 @@ UNFOLD = {
                         "icon": "calendar_month",
                         "link": reverse_lazy("admin:beat_config_schedule_changelist"),
                     },
+                    {
+                        "title": "Blackouts",
+                        "icon": "event_busy",
+                        "link": reverse_lazy("admin:beat_config_blackout_changelist"),
+                    },
                     {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:jobs_run_changelist")},
                 ],
             },

@@ -40,3 +40,36 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 });
+
+// What is typed is shown as the next runs, a moment after the last key; the server knows how.
+document.addEventListener("DOMContentLoaded", () => {
+  const PAUSE = 250;
+  const shown = document.getElementById("schedule-preview");
+  const form = shown.closest("form");
+  let timer = 0;
+  let latest = 0;
+
+  async function show() {
+    const request = ++latest;
+    const data = new FormData(form);
+    data.append("schedule", shown.dataset.schedule);
+    try {
+      const answer = await fetch(shown.dataset.address, { method: "POST", body: data, credentials: "same-origin" });
+      const text = await answer.text();
+      if (request !== latest) return;
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      shown.innerHTML = text;
+    } catch (error) {
+      shown.textContent = `The next runs cannot be shown: ${error.message}.`;
+    }
+  }
+
+  function soon() {
+    clearTimeout(timer);
+    timer = setTimeout(show, PAUSE);
+  }
+
+  form.addEventListener("input", soon);
+  form.addEventListener("change", soon);
+  soon();
+});
