@@ -55,7 +55,7 @@ POLICIES = st.builds(
     Policy, st.sampled_from(["none", "latest", "all"]), DURATIONS, st.sampled_from([1, 2, 5, 100]), DURATIONS
 )
 STEPS = st.one_of(
-    st.sampled_from([SECOND, timedelta(minutes=30), timedelta(hours=1), timedelta(hours=8), timedelta(days=3)]),
+    st.sampled_from([SECOND, timedelta(minutes=30), timedelta(hours=1), timedelta(hours=8), timedelta(days=12)]),
     st.integers(0, 90_000_000).map(lambda thousandths: timedelta(milliseconds=thousandths)),
 )
 
@@ -76,16 +76,19 @@ class LifeOfASchedule(RuleBasedStateMachine):
         self.policy = policy
 
     @rule(step=STEPS)
-    def time_passes(self, step):
+    def beat_looks_later(self, step):
         self.now += step
+        self.beat_looks_and_records()
 
     @rule(step=STEPS)
     def clock_is_set_back(self, step):
         self.now -= step
 
-    @rule()
-    def moment_of_the_cursor_comes(self):
-        self.now = self.cursor or self.now
+    @precondition(lambda self: self.cursor is not None)
+    @rule(late=DURATIONS)
+    def beat_looks_just_when_a_fire_is_so_late(self, late):
+        self.now = self.cursor + late
+        self.beat_looks_and_records()
 
     @precondition(lambda self: self.cursor is not None)
     @rule()
@@ -93,9 +96,9 @@ class LifeOfASchedule(RuleBasedStateMachine):
         first, second = self.look(), self.look()
         assert first == second
 
-    @precondition(lambda self: self.cursor is not None)
-    @rule()
     def beat_looks_and_records(self):
+        if self.cursor is None:
+            return
         due, now, decision = self.cursor, self.now, self.look()
         self.last_look = max(self.last_look, now)
         if now < due:
@@ -155,8 +158,8 @@ class LifeOfASchedule(RuleBasedStateMachine):
 
 TestLifeOfASchedule = LifeOfASchedule.TestCase
 TestLifeOfASchedule.settings = settings(
-    max_examples=200,
-    stateful_step_count=25,
+    max_examples=400,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
