@@ -14,7 +14,7 @@ TABLES = (
 )  # fmt: skip
 
 
-class SimulatedCrash(BaseException):  # noqa: N818 - the end of a process, which no `except Exception` may answer
+class SimulatedCrash(BaseException):
     """The simulated process was killed here."""
 
 

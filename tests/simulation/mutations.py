@@ -88,7 +88,10 @@ MUTATIONS = (
         "the catch-up window is ignored",
         (Edit("beat_config.planner._may_run", " and late <= policy.window", ""),),
     ),
-    Mutation("a fire just within the grace is late", (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),)),
+    Mutation(
+        "a fire just within the grace is late",
+        (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),),
+    ),
     Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._most", "policy.cap", "1_000_000"),)),
     Mutation(
         "a coalesced record counts one too few",
