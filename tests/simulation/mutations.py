@@ -163,6 +163,10 @@ MUTATIONS = (
         "a queued run is never sent again",
         (Edit("jobs.dispatcher.Dispatcher.send_due", "dispatch_at=now + SEND_AGAIN_AFTER", "dispatch_at=None"),),
     ),
+    Mutation(
+        "beat counts the time to its chores by the wall clock",
+        (Edit("beat_config.scheduler.DueScheduler._round", "time.monotonic()", "now.timestamp()"),),
+    ),
 )
 
 

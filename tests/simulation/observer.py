@@ -88,6 +88,15 @@ class Observer:
             if each.settled and each.seen.enabled and each.cursor is not None and each.cursor <= now
         ]
 
+    def expired(self, now: datetime) -> list[int]:
+        """Return the runs that cannot be going on or waiting at *now* any more, but are said to."""
+        active = [self.runs[number] for number in sorted(self.active)]
+        ends = [(run["id"], run["lease_until"] if run["state"] == "running" else run["expires_at"]) for run in active]
+        return [number for number, end in ends if end is not None and end < now]
+
+    def signs_of_life(self) -> list[datetime]:
+        return [row["seen_at"] for row in self._query("SELECT seen_at FROM jobs_service")]
+
     def unsettled(self, now: datetime) -> dict[int, Tracked]:
         """Return the schedules whose rows have changed and whose cursor ought to follow them by now, but does not.
 
@@ -154,7 +163,7 @@ class Observer:
             raise Violation(f"run {run['id']} is marked queued, but the broker never got it")
         if (
             new is State.INTERRUPTED
-            and activity.what == "chores"
+            and activity.what in {"chores", "tick"}
             and not (before["lease_until"] and before["lease_until"] < activity.now)
         ):
             raise Violation(f"run {run['id']} is interrupted, but its lease goes until {before['lease_until']}")
@@ -193,7 +202,7 @@ class Observer:
     ) -> None:
         now, cursor = activity.now, tracked.cursor
         fires = [_row(run) for run in fired]
-        if activity.what != "record":
+        if activity.what not in {"record", "tick"}:
             raise Violation(f"{activity} recorded {fires}")
         if not tracked.seen.enabled:
             raise Violation(f"a disabled schedule has fired: {fires}")

@@ -11,13 +11,14 @@ from unittest import mock
 
 from django.db import connections
 
-from beat_config import adoption, recorder
+from beat_config import adoption, recorder, scheduler
 from jobs import claims
 from jobs.claims import Claim, Hold, Outcome
 from jobs.dispatcher import Dispatcher
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable
 from jobs.states import State
+from tests.simulation import beat
 from tests.simulation.broker import MOODS, Broker, FakePublisher, note_late
 from tests.simulation.database import Database
 from tests.simulation.observer import Observer, Violation
@@ -51,6 +52,8 @@ class World:
         self.chance = random.Random(seed)
         self.clock = self.chance.choice(STARTS)
         self.latest = self.clock
+        # What no clock change moves.
+        self.monotonic = 0.0
         self.calm = False
         self.trace: list[str] = []
         self.broker = Broker(self.chance)
@@ -67,7 +70,8 @@ class World:
         self.edits = People(self)
         self.slots = [slot for each in (*self.beats, *self.workers, self.people) for slot in each.slots.values()]
         self.dispatchers = {
-            beat.name: Dispatcher(FakePublisher(self, beat.slots["dispatcher"]), "scheduler") for beat in self.beats
+            process.name: Dispatcher(FakePublisher(self, process.slots["dispatcher"]), "scheduler")
+            for process in self.beats
         }
 
     # What simulated code calls
@@ -95,7 +99,8 @@ class World:
         step = -1
         before = connections["default"]
         try:
-            with mock.patch("django.utils.timezone.now", self.now):
+            with mock.patch("django.utils.timezone.now", self.now), beat.outside_world(self):
+                self.schedulers = {process.name: beat.make() for process in self.beats}
                 self._many(self._create, 1, 3)
                 for step in range(steps):
                     self._step(step)
@@ -132,7 +137,7 @@ class World:
         kind(self)
 
     def _tick(self) -> None:
-        self._set_clock(self.clock + self.chance.choice([0.3, 1, 1, 5, 10, 20, 45, 90]) * SECOND)
+        self._pass(self.chance.choice([0.3, 1, 1, 5, 10, 20, 45, 90]))
 
     def _to_next_due(self) -> None:
         ahead = sorted(
@@ -167,22 +172,46 @@ class World:
         self.log(f"  it is {moment:%m-%d %H:%M:%S.%f}")
 
     def _record(self) -> None:
-        beat = self.chance.choice(self.beats)
-        self._start_or_go_on(beat, "recorder", "record", recorder.record_due)
+        process = self.chance.choice(self.beats)
+        self._start_or_go_on(process, "recorder", "record", recorder.record_due)
 
     def _chores(self) -> None:
-        beat = self.chance.choice(self.beats)
-        self._start_or_go_on(beat, "recorder", "chores", do_chores)
+        process = self.chance.choice(self.beats)
+        self._start_or_go_on(process, "recorder", "chores", do_chores)
+
+    def _watch(self) -> None:
+        """Look at a beat that nothing disturbs for half a minute: it does its chores, whatever the clock did before."""
+        process = self.chance.choice(self.beats)
+        slot = process.slots["recorder"]
+        if not slot.idle or self.calm:
+            return
+        self.calm = True
+        self._start(process, slot, "tick", lambda _: self._beat(process))
+        self._pass(beat.PATIENCE)
+        self._start(process, slot, "tick", lambda _: self._beat(process))
+        self.calm = False
+        if self.clock not in self.observer.signs_of_life():
+            self.violated(f"{process.name} has done no chores for {beat.PATIENCE:g} s")
+        if forgotten := self.observer.expired(self.clock):
+            self.violated(f"{process.name} has left the runs {forgotten}, whose lease or time was over")
+
+    def _beat(self, process: Process) -> None:
+        if self.schedulers[process.name].tick() == scheduler.RETRY:
+            self.violated(f"{process.name} cannot use the database")
+
+    def _pass(self, seconds: float) -> None:
+        self.monotonic += seconds
+        self._set_clock(self.clock + seconds * SECOND)
 
     def _dispatch(self) -> None:
-        beat = self.chance.choice(self.beats)
-        self._start_or_go_on(beat, "dispatcher", "send", lambda now: self._send(beat, now))
+        process = self.chance.choice(self.beats)
+        self._start_or_go_on(process, "dispatcher", "send", lambda now: self._send(process, now))
 
-    def _send(self, beat: Process, now: datetime) -> int:
+    def _send(self, process: Process, now: datetime) -> int:
         try:
-            return self.dispatchers[beat.name].send_due(now)
+            return self.dispatchers[process.name].send_due(now)
         except BrokerUnavailable as error:
-            self.log(f"  {beat.name}: {error}")
+            self.log(f"  {process.name}: {error}")
             return 0
 
     def _work(self) -> None:
@@ -321,6 +350,8 @@ class World:
             if message is not None and self.chance.random() < 0.7:  # not acknowledged: the broker delivers it again
                 self.broker.queue.append(message)
         process.restart()
+        if process in self.beats:
+            self.schedulers[process.name] = beat.make()
 
     # The end
 
@@ -375,6 +406,7 @@ def do_chores(now: datetime) -> None:
 
 STEPS = (
     (World._tick, 10), (World._to_next_due, 24), (World._jump, 3), (World._live_again, 2), (World._record, 26), (World._chores, 7),
+    (World._watch, 3),
     (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._mood, 3), (World._kill, 4),
     (World._edit, 8), (World._cancel, 1),
 )  # fmt: skip
