@@ -10,11 +10,11 @@ import django
 
 django.setup()
 
-from django.utils import timezone
+from django.utils import timezone  # noqa: E402 - needs the models
 
-from jobs import claims, executor
-from jobs.states import State
-from scheduler_app.celery import app
+from jobs import claims, executor  # noqa: E402 - needs the models
+from jobs.states import State  # noqa: E402 - needs the models
+from scheduler_app.celery import app  # noqa: E402 - needs the models
 
 __all__ = ["app"]
 

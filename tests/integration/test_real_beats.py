@@ -133,7 +133,6 @@ def test_two_beats_that_are_killed_at_random_lose_no_fire_and_double_none(tmp_pa
     (data / "jobs").mkdir(parents=True)
     (data / "jobs" / "ledger.py").write_text(JOB)
     seed = random.randrange(10**6)
-    print(f"seed {seed}")
     with ExitStack() as stack:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
         env = clean | {

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TABLES = (
+    "jobs_service",
     "jobs_runoutput", "jobs_run", "beat_config_schedulepolicy", "django_celery_beat_periodictask",
     "django_celery_beat_periodictasks", "django_celery_beat_intervalschedule", "django_celery_beat_crontabschedule",
     "django_celery_beat_clockedschedule", "sqlite_sequence",
 )  # fmt: skip
 
 
-class SimulatedCrash(BaseException):  # noqa: N818 - the end of a process, which no `except Exception` may answer
+class SimulatedCrash(BaseException):
     """The simulated process was killed here."""
 
 

@@ -112,9 +112,7 @@ def decide(due: list[datetime], now: datetime, policy: Policy, *, busy: bool, co
     decisions = []
     if missed:
         covers = min(len(missed), COUNTED) if counted else len(missed)
-        decisions.append(
-            Decision(missed[0], frozenset({"missed"}), covers, missed[-1] if len(missed) > 1 else None)
-        )
+        decisions.append(Decision(missed[0], frozenset({"missed"}), covers, missed[-1] if len(missed) > 1 else None))
     for fire in started:
         decisions.append(Decision(fire, OVERLAP[policy.overlap, busy]))
         busy = True

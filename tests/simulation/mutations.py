@@ -88,7 +88,10 @@ MUTATIONS = (
         "the catch-up window is ignored",
         (Edit("beat_config.planner._may_run", " and late <= policy.window", ""),),
     ),
-    Mutation("a fire just within the grace is late", (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),)),
+    Mutation(
+        "a fire just within the grace is late",
+        (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),),
+    ),
     Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._most", "policy.cap", "1_000_000"),)),
     Mutation(
         "a coalesced record counts one too few",
@@ -159,6 +162,10 @@ MUTATIONS = (
     Mutation(
         "a queued run is never sent again",
         (Edit("jobs.dispatcher.Dispatcher.send_due", "dispatch_at=now + SEND_AGAIN_AFTER", "dispatch_at=None"),),
+    ),
+    Mutation(
+        "beat counts the time to its chores by the wall clock",
+        (Edit("beat_config.scheduler.DueScheduler._round", "time.monotonic()", "now.timestamp()"),),
     ),
 )
 

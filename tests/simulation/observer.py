@@ -32,7 +32,7 @@ FROM jobs_run
 SWEEPS = hasattr(adoption, "sweep")
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - the product is wrong, or the model is
     """An invariant does not hold."""
 
 
@@ -88,6 +88,15 @@ class Observer:
             if each.settled and each.seen.enabled and each.cursor is not None and each.cursor <= now
         ]
 
+    def expired(self, now: datetime) -> list[int]:
+        """Return the runs that cannot be going on or waiting at *now* any more, but are said to."""
+        active = [self.runs[number] for number in sorted(self.active)]
+        ends = [(run["id"], run["lease_until"] if run["state"] == "running" else run["expires_at"]) for run in active]
+        return [number for number, end in ends if end is not None and end < now]
+
+    def signs_of_life(self) -> list[datetime]:
+        return [row["seen_at"] for row in self._query("SELECT seen_at FROM jobs_service")]
+
     def unsettled(self, now: datetime) -> dict[int, Tracked]:
         """Return the schedules whose rows have changed and whose cursor ought to follow them by now, but does not.
 
@@ -106,10 +115,7 @@ class Observer:
         cursor = self.world.database.observer.connection.execute(sql, values)
         names = [column[0] for column in cursor.description]
         return [
-            {
-                name: utc(value) if isinstance(value, datetime) else value
-                for name, value in zip(names, row, strict=True)
-            }
+            {name: utc(value) if isinstance(value, datetime) else value for name, value in zip(names, row, strict=True)}
             for row in cursor
         ]
 
@@ -157,7 +163,7 @@ class Observer:
             raise Violation(f"run {run['id']} is marked queued, but the broker never got it")
         if (
             new is State.INTERRUPTED
-            and activity.what == "chores"
+            and activity.what in {"chores", "tick"}
             and not (before["lease_until"] and before["lease_until"] < activity.now)
         ):
             raise Violation(f"run {run['id']} is interrupted, but its lease goes until {before['lease_until']}")
@@ -174,11 +180,12 @@ class Observer:
         try:
             if fired:
                 self._check_fires(tracked, row, fired, busy, activity)
-            elif row["cursor"] != tracked.cursor:
+            elif (row["cursor"], row["anchor"]) != (tracked.cursor, tracked.stored):
                 self._check_cursor(tracked, definition, row, activity)
-            elif definition != tracked.seen and definition != tracked.definition and not definition.broken:
+            elif definition not in (tracked.seen, tracked.definition) and not definition.broken:
                 tracked.ambiguous = definition.enabled and any(
-                    row["cursor"] == definition.first_after(row["anchor"], told) for told in activity.told
+                    row["anchor"] is not None and row["cursor"] == definition.first_after(row["anchor"], told)
+                    for told in activity.told
                 )
         except Violation as violation:
             raise Violation(f"schedule {number}: {violation}\n  it is {tracked}\n  its rows say {row}") from None
@@ -195,7 +202,7 @@ class Observer:
     ) -> None:
         now, cursor = activity.now, tracked.cursor
         fires = [_row(run) for run in fired]
-        if activity.what != "record":
+        if activity.what not in {"record", "tick"}:
             raise Violation(f"{activity} recorded {fires}")
         if not tracked.seen.enabled:
             raise Violation(f"a disabled schedule has fired: {fires}")
@@ -203,9 +210,14 @@ class Observer:
             raise Violation(f"it has fired by a trigger that it no longer has: {fires}")
         if tracked.ambiguous:
             tracked.definition, tracked.anchor, tracked.ambiguous = tracked.seen, row["anchor"], False
-        definition = tracked.definition
         if cursor is None or cursor > now:
             raise Violation(f"nothing was due at {now}, the cursor is {cursor}; recorded {fires}")
+        self._check_decisions(tracked, row, fired, busy, now)
+
+    def _check_decisions(
+        self, tracked: Tracked, row: dict[str, Any], fired: list[dict[str, Any]], busy: bool, now: datetime
+    ) -> None:
+        definition, cursor, fires = tracked.definition, tracked.cursor, [_row(run) for run in fired]
         due = definition.instants(tracked.anchor, cursor, now)
         if due[:1] != [cursor]:
             raise Violation(f"the cursor {cursor} is no instant of its trigger; recorded {fires}")
@@ -236,12 +248,12 @@ class Observer:
             tracked.due += len(due) - sum(each.covers for each in expected if each.fire_time in known)
             tracked.covered += sum(run["covers"] for run in fired)
 
-    def _check_cursor(
-        self, tracked: Tracked, definition: Definition, row: dict[str, Any], activity: Activity
-    ) -> None:
+    def _check_cursor(self, tracked: Tracked, definition: Definition, row: dict[str, Any], activity: Activity) -> None:
         """The cursor moved and nothing was recorded: an edit, or what was due had been decided before."""
         now, cursor, anchor = activity.now, row["cursor"], row["anchor"]
         unchanged = definition == tracked.definition and not tracked.ambiguous and not definition.broken
+        if unchanged and cursor == tracked.cursor:
+            return
         if unchanged and tracked.cursor is not None and definition.enabled:
             due = definition.instants(tracked.anchor, tracked.cursor, now)
             expected = decide(due, now, _policy(row), busy=False, counted=definition.period is None)
@@ -258,7 +270,8 @@ class Observer:
                 tracked.definition, tracked.ambiguous = definition, False
                 return
         elif any(
-            anchor in (tracked.anchor, tracked.stored, told, definition.start) and cursor == definition.first_after(anchor, told)
+            anchor in (tracked.anchor, tracked.stored, told, definition.start)
+            and cursor == definition.first_after(anchor, told)
             for told in activity.told
         ):
             tracked.definition, tracked.anchor, tracked.ambiguous = definition, anchor, False
@@ -317,4 +330,8 @@ def _row(run: dict[str, Any]) -> str:
 
 
 def _shown(moment: datetime | None) -> str:
-    return "–" if moment is None else f"{moment:%m-%d %H:%M:%S}" + (f".{moment.microsecond:06}" if moment.microsecond else "")
+    return (
+        "–"
+        if moment is None
+        else f"{moment:%m-%d %H:%M:%S}" + (f".{moment.microsecond:06}" if moment.microsecond else "")
+    )

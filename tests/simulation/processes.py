@@ -155,4 +155,3 @@ class Process:
     def restart(self) -> None:
         for slot in self.slots.values():
             slot.restart()
-

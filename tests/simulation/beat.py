@@ -1,0 +1,26 @@
+"""Beat's own scheduler class without Celery's process around it: its dispatching thread and its clock are ours."""
+
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from unittest import mock
+
+from beat_config import scheduler
+from scheduler_app.celery import app
+
+# Longer than a lease, and than beat lets its chores wait.
+PATIENCE = 31.0
+
+
+@contextmanager
+def outside_world(world):
+    """Give the scheduler class a clock that never jumps, and nothing that leaves this process."""
+    with ExitStack() as stack:
+        clock = SimpleNamespace(monotonic=lambda: world.monotonic)
+        stack.enter_context(mock.patch.object(scheduler, "time", clock))
+        for name in ("Publisher", "DispatchThread"):
+            stack.enter_context(mock.patch.object(scheduler, name))
+        yield
+
+
+def make() -> scheduler.DueScheduler:
+    return scheduler.DueScheduler(app)

@@ -1,0 +1,120 @@
+"""What people do to schedules: through the admin (a save, with its signals) and behind its back (update())."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from beat_config.models import SchedulePolicy
+from jobs import starting
+from tests.simulation.model import BROKEN_LINE
+
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+CRON = (
+    ("*/5 * * * *", "UTC"),
+    ("30 2 * * *", "Europe/Berlin"),
+    ("15 1,2,3 * * *", "Europe/Berlin"),
+    ("0 */2 * * *", "Europe/Berlin"),
+    ("0 * * * *", "Australia/Lord_Howe"),
+    ("15,45 1 * * *", "Australia/Lord_Howe"),
+    ("*/30 1-2 * * *", "America/New_York"),
+    ("45 1 * * *", "America/New_York"),
+    ("0 9 * * 1-5", "America/New_York"),
+)
+PERIODS = (10, 30, 60, 60, 90, 300, 1800, 3600, 7200)
+
+
+class People:
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self.names = 0
+
+    def create_schedule(self) -> None:
+        self.names += 1
+        task = PeriodicTask(name=f"schedule {self.names}", task="run_command", kwargs=json.dumps({"command": "true"}))
+        self._give_trigger(task)
+        if self._world.chance.random() < 0.15:
+            task.start_time = self._world.clock + self._world.chance.choice([-HOUR, 5 * MINUTE, HOUR])
+        if self._world.chance.random() < 0.15:
+            task.expire_seconds = self._world.chance.choice([5, 60, 600])
+        elif self._world.chance.random() < 0.1:  # django-celery-beat allows only one of the two
+            task.expires = self._world.clock + self._world.chance.choice([5 * MINUTE, HOUR, DAY])
+        task.save()
+        self._give_policy(task.pk)
+
+    def _give_trigger(self, task: PeriodicTask) -> None:
+        task.interval = task.crontab = task.clocked = None
+        task.one_off = False
+        kind = self._world.chance.random()
+        if kind < 0.5:
+            task.interval = IntervalSchedule.objects.create(every=self._world.chance.choice(PERIODS), period="seconds")
+        elif kind < 0.9:
+            line, zone = self._world.chance.choice(CRON)
+            names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+            columns = dict(zip(names, line.split(), strict=True))
+            task.crontab = CrontabSchedule.objects.create(timezone=zone, **columns)
+        else:
+            at = self._world.clock + self._world.chance.choice([5, 60, 600, 3600]) * SECOND
+            task.clocked = ClockedSchedule.objects.create(clocked_time=at)
+            task.one_off = True
+
+    def _give_policy(self, number: int) -> None:
+        SchedulePolicy.objects.filter(pk=number).update(
+            catch_up=self._world.chance.choice(["none", "latest", "all"]),
+            catch_up_window=self._world.chance.choice([2 * MINUTE, HOUR, DAY]),
+            catch_up_cap=self._world.chance.choice([1, 3, 100]),
+            grace=self._world.chance.choice([timedelta(0), 10 * SECOND, MINUTE]),
+            overlap=self._world.chance.choice(["skip", "allow"]),
+        )
+
+    def save_switched(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        task.enabled = not task.enabled
+        task.save()
+
+    def restart(self, number: int) -> None:
+        self.save_switched(number)
+        self.save_switched(number)
+
+    def update_switched(self, number: int) -> None:
+        enabled = self._world.observer.schedules[number].seen.enabled
+        PeriodicTask.objects.filter(pk=number).update(enabled=not enabled)
+
+    def save_retimed(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        self._give_trigger(task)
+        task.save()
+
+    def update_retimed(self, number: int) -> None:
+        task = PeriodicTask.objects.select_related("interval").get(pk=number)
+        IntervalSchedule.objects.filter(pk=task.interval_id).update(every=self._world.chance.choice(PERIODS))
+
+    def save_shared(self, number: int) -> None:
+        task = PeriodicTask.objects.select_related("interval").get(pk=number)
+        if task.interval is not None:
+            task.interval.every = self._world.chance.choice(PERIODS)
+            task.interval.save()
+
+    def break_(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+        CrontabSchedule.objects.filter(pk=task.crontab_id).update(**dict(zip(names, BROKEN_LINE.split(), strict=True)))
+
+    def rule(self, number: int) -> None:
+        self._give_policy(number)
+
+    def save_same(self, number: int) -> None:
+        PeriodicTask.objects.get(pk=number).save()
+
+    def delete(self, number: int) -> None:
+        PeriodicTask.objects.get(pk=number).delete()
+
+    def start_by_hand(self, number: int) -> None:
+        starting.start("run_command", {"command": "true"}, by="me", schedule=PeriodicTask.objects.get(pk=number))
+
+
+EDITS = (
+    People.save_switched, People.save_switched, People.update_switched, People.save_retimed, People.update_retimed,
+    People.save_shared, People.break_, People.rule, People.save_same, People.delete, People.start_by_hand,
+)  # fmt: skip
