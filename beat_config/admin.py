@@ -46,14 +46,16 @@ admin.site.register(Blackout, BlackoutAdmin)
 
 WHEN_LAYOUT = ["when", ("every", "unit"), ("cron", "time_zone"), "once", ("event", "latitude", "longitude")]
 LIMITS_LAYOUT = [
-    ("start_time", "expires"),
+    "start_time",
+    "expires",
     ("every_nth_week", "weeks_from"),
     "spread",
     "blackouts",
 ]
 POLICY_LAYOUT = [
     "preset",
-    ("catch_up", "catch_up_window", "catch_up_cap"),
+    "catch_up",
+    ("catch_up_window", "catch_up_cap"),
     ("grace", "expires_after"),
     ("overlap", "concurrency_key"),
     ("crash", "crash_attempts"),
