@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
+from jobs.envelope import Way
 from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
@@ -32,7 +33,7 @@ class Dispatcher:
 
     def __init__(self, publisher: Publisher, default_queue: str) -> None:
         self._publisher = publisher
-        self._default_queue = default_queue
+        self._usual_way = Way(default_queue)
 
     def send_due(self, now: datetime) -> int:
         """Send a batch of the runs that are due to be sent; return how many the broker took over.
@@ -48,9 +49,13 @@ class Dispatcher:
             _waiting(run["id"] for run in runs).update(dispatch_at=now)
             raise
         with transaction.atomic():
-            sent = _waiting(receipt.confirmed)
-            sent.filter(state=State.PENDING).update(state=State.QUEUED, queued_at=timezone.now(), reason="")
-            sent.update(dispatch_at=now + SEND_AGAIN_AFTER)
+            first = When(state=State.PENDING, then=Value(timezone.now()))
+            _waiting(receipt.confirmed).update(
+                state=State.QUEUED,
+                queued_at=Case(first, default=F("queued_at")),
+                reason="",
+                dispatch_at=now + SEND_AGAIN_AFTER,
+            )
             for run_id, reason in receipt.refused.items():
                 logger.warning("Run %s %s", run_id, reason)
                 _waiting([run_id]).update(reason=reason, dispatch_at=now + REFUSED_AGAIN_AFTER)
@@ -70,13 +75,15 @@ class Dispatcher:
         return rows
 
     def _shipment(self, row: Mapping[str, Any]) -> Shipment:
-        route = row["route"] or {}
+        route = row["route"]
+        return Shipment(Message(row["id"], row["attempt"]), self._usual_way if route is None else self._way(route))
+
+    def _way(self, route: Mapping[str, Any]) -> Way:
         exchange = route.get("exchange", "")
-        return Shipment(
-            Message(row["id"], row["attempt"]),
-            exchange=exchange,
+        return Way(
             # The default exchange routes by the name of the queue.
-            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._default_queue),
+            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._usual_way.routing_key),
+            exchange=exchange,
             priority=route.get("priority"),
             headers=route.get("headers", {}),
         )
