@@ -8,10 +8,17 @@ from django.db import transaction
 from django.db.models import F
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption
+from beat_config import adoption, bulk
 from beat_config.models import Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
-from beat_config.schedules import RELATED, ArgumentsError, has_changed, parameters_of, policy_of, trigger_of
+from beat_config.schedules import (
+    ArgumentsError,
+    attach_timings,
+    has_changed,
+    parameters_of,
+    policy_of,
+    trigger_of,
+)
 from beat_config.triggers import TriggerError
 from jobs.models import Run
 from jobs.states import ACTIVE, State
@@ -29,23 +36,26 @@ def record_due(now: datetime) -> int:
     with transaction.atomic():
         policies = list(
             due.order_by("next_fire_at", "pk")
-            .select_related(*RELATED)
+            .select_related("schedule")
             .select_for_update(skip_locked=True, of=("self",))[:BATCH]
         )
+        attach_timings(policies)
         busy = _busy(policies)
         runs: list[Run] = []
-        fired: list[int] = []
+        fired: set[int] = set()
         for policy in policies:
             decided = _decide(policy, now, busy.get(policy.pk))
             runs += decided
             if any(run.state == State.PENDING for run in decided):
-                fired.append(policy.pk)
+                fired.add(policy.pk)
         # Another beat's decision on the same fire stands: (schedule, fire time, attempt) is unique.
-        Run.objects.bulk_create(runs, ignore_conflicts=True)
-        SchedulePolicy.objects.bulk_update(policies, ["next_fire_at"])
+        bulk.insert(runs)
+        bulk.update(policies, "next_fire_at")
         PeriodicTask.objects.filter(pk__in=fired).update(last_run_at=now, total_run_count=F("total_run_count") + 1)
-        PeriodicTask.objects.filter(pk__in=fired, one_off=True).update(enabled=False)
-        SchedulePolicy.objects.filter(pk__in=fired, schedule__one_off=True).update(next_fire_at=None, armed=False)
+        once = [policy.pk for policy in policies if policy.schedule.one_off and policy.pk in fired]
+        if once:
+            PeriodicTask.objects.filter(pk__in=once).update(enabled=False)
+            SchedulePolicy.objects.filter(pk__in=once).update(next_fire_at=None, armed=False)
     return len(policies)
 
 
@@ -113,7 +123,7 @@ def _busy(policies: Iterable[SchedulePolicy]) -> dict[int, int]:
 
 
 def _route(task: PeriodicTask) -> dict[str, object] | None:
-    headers = json.loads(task.headers or "{}")
+    headers = json.loads(task.headers) if task.headers not in {"", "{}", None} else None
     route = {
         "queue": task.queue,
         "exchange": task.exchange,
