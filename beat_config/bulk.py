@@ -29,7 +29,7 @@ def insert(rows: Sequence[Model]) -> None:
             # A value that all rows share travels once, and a list of 500 values faster than 500 parameters.
             source = [f"%s::{_type(field)}" for field in shared] + [f"v.{_quoted(field.column)}" for field in differing]
             cursor.execute(
-                f"INSERT INTO {table} ({names}) SELECT {', '.join(source)} FROM {_unnest(differing)}"  # noqa: S608 - names of our own columns
+                f"INSERT INTO {table} ({names}) SELECT {', '.join(source)} FROM {_unnest([*differing])}"  # noqa: S608 - names of our own columns
                 " ON CONFLICT DO NOTHING",
                 [*shared.values(), *differing.values()],
             )
@@ -38,7 +38,7 @@ def insert(rows: Sequence[Model]) -> None:
             columns = [*(repeat(value, len(rows)) for value in shared.values()), *differing.values()]
             cursor.executemany(
                 f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608 - as above
-                zip(*columns, strict=True),
+                [*zip(*columns, strict=True)],
             )
 
 
@@ -51,7 +51,7 @@ def update(rows: Sequence[Model], name: str) -> None:
     assert isinstance(field, Field)  # noqa: S101 - a column, not a relation from elsewhere
     assert key is not None  # noqa: S101 - every model has one
     table = _quoted(options.db_table)
-    shared, differing = _columns([field, key], rows)
+    shared, differing = _columns([key, field], rows)
     keys, values = differing[key], differing.get(field) or [shared[field]] * len(rows)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -63,7 +63,7 @@ def update(rows: Sequence[Model], name: str) -> None:
         else:
             cursor.executemany(
                 f"UPDATE {table} SET {_quoted(field.column)} = %s WHERE {_quoted(key.column)} = %s",  # noqa: S608 - as above
-                zip(values, keys, strict=True),
+                [*zip(values, keys, strict=True)],
             )
 
 
@@ -71,7 +71,8 @@ def _columns(
     fields: "Sequence[Field[Any, Any]]", rows: Sequence[Model]
 ) -> "tuple[dict[Field[Any, Any], Any], dict[Field[Any, Any], list[Any]]]":
     """Return what the database driver takes: the values that all rows share, and the others as a list a field."""
-    shared, differing = {}, {}
+    shared: dict[Field[Any, Any], Any] = {}
+    differing: dict[Field[Any, Any], list[Any]] = {}
     database = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up anew at each use
     read = attrgetter(*(field.attname for field in fields), "_state")  # one more, so that it is a tuple for one field
     for field, values in zip(fields, zip(*map(read, rows), strict=True), strict=False):
@@ -80,7 +81,7 @@ def _columns(
         for key, value in prepared.items():
             if type(value) not in AS_IT_IS or isinstance(field, JSONField):
                 prepared[key] = field.get_db_prep_save(value, database)
-        if len(prepared) == 1 and len(rows) > 1:
+        if len(prepared) == 1 and differing:  # one list at least says how many rows there are
             (shared[field],) = prepared.values()
         else:
             differing[field] = [prepared[id(value)] for value in values]
@@ -96,5 +97,6 @@ def _type(field: "Field[Any, Any]") -> str:
     return str(field.rel_db_type(connection) if field.primary_key else field.db_type(connection))
 
 
-def _quoted(name: str) -> str:
+def _quoted(name: str | None) -> str:
+    assert name is not None  # noqa: S101 - a concrete field has a column
     return connection.ops.quote_name(name)

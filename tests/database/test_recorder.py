@@ -168,7 +168,7 @@ def test_route_expiry_and_time_limit_of_the_schedule_go_with_the_run():
 
 def test_nothing_is_recorded_when_the_transaction_fails(monkeypatch):
     policy = make_schedule()
-    monkeypatch.setattr(SchedulePolicy.objects, "bulk_update", _fail)
+    monkeypatch.setattr(recorder.bulk, "update", _fail)
 
     with pytest.raises(RuntimeError):
         recorder.record_due(NOW)
