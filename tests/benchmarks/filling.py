@@ -1,5 +1,6 @@
 """Databases full of schedules, made quickly: COPY on PostgreSQL, executemany on SQLite."""
 
+import json
 import random
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ def fill(schedules: int, *, due: int, at: datetime, now: datetime) -> None:
     Half are intervals of a day, half cron lines, as `django-celery-beat` and our own tables know them; a due one has
     last run just a day before *at*, so that every scheduler finds it due then.
     """
-    _empty()
+    _empty(Run, SchedulePolicy, PeriodicTask, IntervalSchedule, CrontabSchedule)
     triggers = _triggers(now)
     randomly = random.Random(1)
 
@@ -63,6 +64,18 @@ def fill(schedules: int, *, due: int, at: datetime, now: datetime) -> None:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def make_due(count: int, at: datetime) -> None:
+    """Forget all runs and let the first *count* schedules, daily ones, fire at *at*."""
+    empty_runs()
+    first = PeriodicTask.objects.filter(pk__lte=count)
+    first.update(last_run_at=at - DAY, enabled=True)
+    SchedulePolicy.objects.filter(pk__lte=count).update(next_fire_at=at, anchor=at - DAY)
+
+
+def empty_runs() -> None:
+    _empty(Run)
+
+
 def spread(count: int, *, period: timedelta, start: datetime, now: datetime) -> None:
     """Turn the first *count* schedules into intervals of *period* that fire evenly spread, the first at *start*."""
     interval = IntervalSchedule.objects.create(every=int(period.total_seconds()), period="seconds")
@@ -73,14 +86,16 @@ def spread(count: int, *, period: timedelta, start: datetime, now: datetime) -> 
     with transaction.atomic():
         for number in range(1, count + 1):
             first = start + (number - 1) * period / count
-            PeriodicTask.objects.filter(pk=number).update(last_run_at=first - period)
+            PeriodicTask.objects.filter(pk=number).update(
+                last_run_at=first - period, kwargs=json.dumps({"number": number})
+            )
             SchedulePolicy.objects.filter(pk=number).update(
                 anchor=first - period, next_fire_at=first, fingerprint=fingerprint
             )
 
 
-def _empty() -> None:
-    for model in (Run, SchedulePolicy, PeriodicTask, IntervalSchedule, CrontabSchedule):
+def _empty(*models: type[Model]) -> None:
+    for model in models:
         table = connection.ops.quote_name(model._meta.db_table)
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {table} CASCADE" if connection.vendor == "postgresql" else f"DELETE FROM {table}")

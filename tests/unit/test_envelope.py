@@ -13,10 +13,8 @@ FRAME_MAX = 131_072
 BODY = b'[[], {"run_id": 7}, {}]'
 
 
-def envelope(way, *, id_length=7, body_length=len(BODY)):
-    return Envelope(
-        way, origin="1@here", channel_id=3, frame_max=FRAME_MAX, id_length=id_length, body_length=body_length
-    )
+def envelope(way):
+    return Envelope(way, origin="1@here", channel_id=3, frame_max=FRAME_MAX, id_length=7, body_length=len(BODY))
 
 
 def written_by_py_amqp(way, task_id, body):
