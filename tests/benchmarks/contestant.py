@@ -109,8 +109,8 @@ def burst_of_ours(scheduler, burst):
         start = time.perf_counter()
         while scheduler.tick() == 0:
             pass
-        while (sent := Run.objects.filter(state=State.QUEUED).count()) < burst:
-            assert time.perf_counter() - start < 60, f"{sent} of {burst} runs are queued"
+        while Run.objects.filter(state=State.PENDING).exists():
+            assert time.perf_counter() - start < 60, "not all runs are sent within a minute"
             scheduler.tick()
             time.sleep(0.005)
         rates.append(burst / (time.perf_counter() - start))

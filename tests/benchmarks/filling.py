@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 from django.db.models import Model
@@ -40,7 +41,7 @@ def fill(schedules: int, *, due: int, at: datetime, now: datetime) -> None:
     def tasks() -> Iterator[dict[str, Any]]:
         for number, moment in moments():
             trigger, _ = triggers[0 if number <= due else number % len(triggers)]
-            last = moment - DAY
+            last = moment - DAY if number <= due else now
             yield {"id": number, "name": f"schedule {number}", "last_run_at": last, **trigger}
 
     def policies() -> Iterator[dict[str, Any]]:
@@ -78,20 +79,27 @@ def empty_runs() -> None:
 
 def spread(count: int, *, period: timedelta, start: datetime, now: datetime) -> None:
     """Turn the first *count* schedules into intervals of *period* that fire evenly spread, the first at *start*."""
-    interval = IntervalSchedule.objects.create(every=int(period.total_seconds()), period="seconds")
-    template = PeriodicTask.objects.get(pk=1)
-    template.interval, template.crontab = interval, None
-    fingerprint = _fingerprint(template, now)
-    PeriodicTask.objects.filter(pk__lte=count).update(interval=interval, crontab=None)
+    _set_interval(count, period, now)
     with transaction.atomic():
         for number in range(1, count + 1):
             first = start + (number - 1) * period / count
             PeriodicTask.objects.filter(pk=number).update(
                 last_run_at=first - period, kwargs=json.dumps({"number": number})
             )
-            SchedulePolicy.objects.filter(pk=number).update(
-                anchor=first - period, next_fire_at=first, fingerprint=fingerprint
-            )
+            SchedulePolicy.objects.filter(pk=number).update(anchor=first - period, next_fire_at=first)
+
+
+def calm(count: int, now: datetime) -> None:
+    """Turn the first *count* schedules into daily ones that are not due for long."""
+    _set_interval(count, DAY, now)
+    make_due(count, now + QUIET)
+
+
+def _set_interval(count: int, period: timedelta, now: datetime) -> None:
+    interval, _ = IntervalSchedule.objects.get_or_create(every=int(period.total_seconds()), period="seconds")
+    fingerprint = _fingerprint(PeriodicTask(name="x", interval=interval), now)
+    PeriodicTask.objects.filter(pk__lte=count).update(interval=interval, crontab=None)
+    SchedulePolicy.objects.filter(pk__lte=count).update(fingerprint=fingerprint)
 
 
 def _empty(*models: type[Model]) -> None:
@@ -107,9 +115,11 @@ def _triggers(now: datetime) -> list[tuple[dict[str, Any], str]]:
     Every second one is the daily interval, so that half of the schedules are.
     """
     interval = IntervalSchedule.objects.create(every=1, period="days")
+    # Celery's schedulers go by the cron line, not by a stored time: none is due while something is measured.
+    hours = [(now.astimezone(ZoneInfo(ZONE)).hour + ahead) % 24 for ahead in range(4, 23)]
     crontabs = [
         CrontabSchedule.objects.create(minute=str(minute), hour=str(hour), timezone=ZONE)
-        for hour in range(24)
+        for hour in hours
         for minute in (0, 30)
     ]
     triggers: list[tuple[dict[str, Any], str]] = []
