@@ -11,12 +11,12 @@ from django.db.models import F
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption, cursors
+from beat_config import adoption, bulk, cursors
 from beat_config.models import LOOK_NOW, Crash, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
-    RELATED,
     ArgumentsError,
+    attach_timings,
     blackouts_of,
     exclusive_key,
     has_changed,
@@ -114,7 +114,9 @@ def _lock(ids: Sequence[int], now: datetime) -> list[SchedulePolicy]:
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         tasks = PeriodicTask.objects.filter(pk__in=list(locked)).select_for_update(skip_locked=True)
         due = SchedulePolicy.objects.filter(pk__in=list(tasks.values_list("pk", flat=True)))
-    return list(due.select_related(*RELATED).prefetch_related("blackouts").order_by("look_at", "pk"))
+    policies = list(due.select_related("schedule").prefetch_related("blackouts").order_by("look_at", "pk"))
+    attach_timings(policies)
+    return policies
 
 
 @dataclass(slots=True)
@@ -232,7 +234,7 @@ class _Batch:
 
     def store(self) -> None:
         # Another beat's decision on the same fire stands: (schedule, fire time, attempt) is unique.
-        Run.objects.bulk_create(self.runs, ignore_conflicts=True)
+        bulk.insert(self.runs)
         for run in self.replacing:
             this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1)
             for pk in this.values_list("pk", flat=True):

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +26,19 @@ from beat_config.wording import describe
 CRONTAB_COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 # Everything a trigger is made of; fetched together, so that a batch costs one query.
 RELATED = ("schedule__interval", "schedule__crontab", "schedule__clocked", "schedule__solar")
+
+
+def attach_timings(policies: Sequence[SchedulePolicy]) -> None:
+    """Fetch the triggers' rows of *policies*: what RELATED does, at a third of the time, for most share theirs."""
+    tasks = [policy.schedule for policy in policies]
+    for name in ("interval", "crontab", "clocked", "solar"):
+        field = PeriodicTask._meta.get_field(name)
+        ids = {getattr(task, field.attname) for task in tasks} - {None}
+        rows = field.related_model.objects.in_bulk(ids) if ids else {}
+        for task in tasks:
+            row = rows.get(getattr(task, field.attname))
+            if row is not None:
+                field.set_cached_value(task, row)
 
 
 class ArgumentsError(ValueError):
@@ -64,18 +79,19 @@ def cron_line(task: PeriodicTask, policy: SchedulePolicy) -> str:
 
 
 def policy_of(policy: SchedulePolicy) -> Policy:
-    return Policy(
-        catch_up=policy.catch_up,  # type: ignore[arg-type]  # the model's choices are the planner's words
-        window=policy.catch_up_window,
-        cap=policy.catch_up_cap,
-        grace=policy.grace,
-    )
+    return _policy(policy.catch_up, policy.catch_up_window, policy.catch_up_cap, policy.grace)
+
+
+@lru_cache(maxsize=4096)
+def _policy(catch_up: str, window: timedelta, cap: int, grace: timedelta) -> Policy:
+    return Policy(catch_up=catch_up, window=window, cap=cap, grace=grace)  # type: ignore[arg-type]  # the model's choices are the planner's words
 
 
 def parameters_of(task: PeriodicTask) -> dict[str, Any]:
     """Return the job's parameters; raise ArgumentsError when the row holds something else than named ones."""
     try:
-        positional, named = json.loads(task.args or "[]"), json.loads(task.kwargs or "{}")
+        positional = json.loads(task.args) if task.args not in {"", "[]", None} else []
+        named = json.loads(task.kwargs or "{}")
     except ValueError as error:
         raise ArgumentsError(f"cannot read the arguments: not JSON ({error}); save the schedule again") from error
     if positional or not isinstance(named, dict):
@@ -154,11 +170,7 @@ def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> 
         period = timedelta(**{task.interval.period: task.interval.every})
         return Interval(period=period, anchor=anchor)
     if task.crontab is not None:
-        return Crontab(
-            expression=cron_line(task, policy),
-            zone=task.crontab.timezone,
-            day_rule=policy.day_rule,  # type: ignore[arg-type]  # the model's choices are the trigger's words
-        )
+        return _crontab(cron_line(task, policy), task.crontab.timezone, policy.day_rule)
     if task.clocked is not None:
         return Clocked(at=task.clocked.clocked_time)
     if task.solar is not None:
@@ -168,11 +180,16 @@ def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> 
     )
 
 
+@lru_cache(maxsize=4096)
+def _crontab(line: str, zone: ZoneInfo, day_rule: str) -> Crontab:
+    return Crontab(expression=line, zone=zone, day_rule=day_rule)  # type: ignore[arg-type]  # the model's choices are the trigger's words
+
+
 def _fingerprint(policy: SchedulePolicy) -> str:
     task = policy.schedule
     columns: list[Any] = [task.enabled, task.start_time, task.expires, policy.expression, policy.day_rule]
     columns += [policy.every_nth_week, policy.weeks_from, policy.spread]
-    if task.interval is not None:
+    if task.interval_id is not None:
         columns += [task.interval.every, task.interval.period]
     if task.crontab is not None:
         columns += [cron_line(task, policy), task.crontab.timezone]
@@ -180,5 +197,10 @@ def _fingerprint(policy: SchedulePolicy) -> str:
         columns.append(task.clocked.clocked_time)
     if task.solar is not None:
         columns += [task.solar.event, task.solar.latitude, task.solar.longitude]
-    text = json.dumps([str(column) for column in columns])
+    return _digest(tuple(str(column) for column in columns))
+
+
+@lru_cache(maxsize=4096)
+def _digest(columns: tuple[str, ...]) -> str:
+    text = json.dumps(columns)
     return hashlib.sha256(text.encode()).hexdigest()

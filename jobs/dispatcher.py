@@ -2,14 +2,16 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
+from jobs.envelope import Way
 from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
@@ -17,14 +19,17 @@ from jobs.states import WAITING, State
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 1_000
 POLL = 0.2
 # How long a taken row stays away from other dispatchers: longer than a batch can wait for its confirms.
 TAKEN_FOR = timedelta(seconds=60)
 # A queued run is sent again after this long; the second message is harmless, only one claim succeeds.
 SEND_AGAIN_AFTER = timedelta(minutes=15)
 REFUSED_AGAIN_AFTER = timedelta(seconds=30)
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+# With the publisher's own time-outs this sends again within 10 s of the broker's return.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
+# A broker that stays away is a line in the log this often, not a line for each try.
+SAY_AGAIN_AFTER = 30.0
 
 
 class Dispatcher:
@@ -32,7 +37,7 @@ class Dispatcher:
 
     def __init__(self, publisher: Publisher, default_queue: str) -> None:
         self._publisher = publisher
-        self._default_queue = default_queue
+        self._usual_way = Way(default_queue)
 
     def send_due(self, now: datetime) -> int:
         """Send a batch of the runs that are due to be sent; return how many the broker took over.
@@ -48,13 +53,20 @@ class Dispatcher:
             _waiting(run["id"] for run in runs).update(dispatch_at=now)
             raise
         with transaction.atomic():
-            sent = _waiting(receipt.confirmed)
-            sent.filter(state=State.PENDING).update(state=State.QUEUED, queued_at=timezone.now(), reason="")
-            sent.update(dispatch_at=now + SEND_AGAIN_AFTER)
+            first = When(state=State.PENDING, then=Value(timezone.now()))
+            _waiting(receipt.confirmed).update(
+                state=State.QUEUED,
+                queued_at=Case(first, default=F("queued_at")),
+                reason="",
+                dispatch_at=now + SEND_AGAIN_AFTER,
+            )
             for run_id, reason in receipt.refused.items():
                 logger.warning("Run %s %s", run_id, reason)
                 _waiting([run_id]).update(reason=reason, dispatch_at=now + REFUSED_AGAIN_AFTER)
         return len(receipt.confirmed)
+
+    def close(self) -> None:
+        self._publisher.close()
 
     def _take(self, now: datetime) -> Sequence[Mapping[str, Any]]:
         due = Run.objects.filter(state__in=sorted(WAITING), dispatch_at__lte=now)
@@ -70,13 +82,15 @@ class Dispatcher:
         return rows
 
     def _shipment(self, row: Mapping[str, Any]) -> Shipment:
-        route = row["route"] or {}
+        route = row["route"]
+        return Shipment(Message(row["id"], row["attempt"]), self._usual_way if route is None else self._way(route))
+
+    def _way(self, route: Mapping[str, Any]) -> Way:
         exchange = route.get("exchange", "")
-        return Shipment(
-            Message(row["id"], row["attempt"]),
-            exchange=exchange,
+        return Way(
             # The default exchange routes by the name of the queue.
-            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._default_queue),
+            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._usual_way.routing_key),
+            exchange=exchange,
             priority=route.get("priority"),
             headers=route.get("headers", {}),
         )
@@ -90,6 +104,7 @@ class DispatchThread(threading.Thread):
         self._dispatcher = dispatcher
         self._work = threading.Event()
         self._stopping = threading.Event()
+        self._said_at: float | None = None
 
     def wake(self) -> None:
         self._work.set()
@@ -108,14 +123,27 @@ class DispatchThread(threading.Thread):
                     if not self._dispatcher.send_due(timezone.now()):
                         self._work.wait(POLL)
                         self._work.clear()
+                    self._works()
                     pause = FIRST_PAUSE
                 except (BrokerUnavailable, DatabaseError) as error:
-                    logger.warning("%s; trying again in %g s, runs wait meanwhile", error, pause)
+                    self._fails(error)
                     connection.close_if_unusable_or_obsolete()
                     self._stopping.wait(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
         finally:
+            self._dispatcher.close()
             connection.close()
+
+    def _fails(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self._said_at is None or now - self._said_at >= SAY_AGAIN_AFTER:
+            logger.warning("%s; trying again, runs wait meanwhile", error)
+            self._said_at = now
+
+    def _works(self) -> None:
+        if self._said_at is not None:
+            logger.info("sending again")
+            self._said_at = None
 
 
 def _waiting(ids: Iterable[int]) -> QuerySet[Run]:

@@ -1,6 +1,5 @@
 """What travels through the broker: which run to claim, and a signature. Never what is to be executed."""
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +16,23 @@ class Message:
     run_id: int
     attempt: int
 
+    @property
+    def task_id(self) -> str:
+        """What Celery, its events and its logs call the message."""
+        return f"run-{self.run_id}-{self.attempt}"
+
+    @classmethod
+    def of_task_id(cls, task_id: str) -> "Message":
+        _, run_id, attempt = task_id.split("-")
+        return cls(int(run_id), int(attempt))
+
     def seal(self, key: str) -> dict[str, Any]:
         """Return the keyword arguments of the Celery message, signed with *key*."""
         return {"run_id": self.run_id, "attempt": self.attempt, "signature": self._signature(key)}
 
     def _signature(self, key: str) -> str:
         text = f"{TASK_NAME}:{self.run_id}:{self.attempt}"
-        return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(key.encode(), text.encode(), "sha256").hex()
 
 
 def unseal(key: str, *, run_id: object, attempt: object, signature: object) -> Message:

@@ -65,13 +65,13 @@ def test_a_row_that_another_program_writes_is_a_schedule_like_any_other():
     columns = ["task", "interval_id", "args", "kwargs", "enabled", "one_off", "total_run_count", "date_changed"]
     columns += ["description", "headers"]
     _in_another_program(
-        f"INSERT INTO django_celery_beat_periodictask (name, {', '.join(columns)})"  # noqa: S608
+        f"INSERT INTO django_celery_beat_periodictask (name, {', '.join(columns)})"
         f" SELECT 'theirs', {', '.join(columns)} FROM django_celery_beat_periodictask WHERE id = {made.pk}"
     )
     theirs = PeriodicTask.objects.get(name="theirs")
     assert looked_at(theirs).next_fire_at == NOW + HOUR
 
-    _in_another_program(f"DELETE FROM django_celery_beat_periodictask WHERE id = {theirs.pk}")  # noqa: S608
+    _in_another_program(f"DELETE FROM django_celery_beat_periodictask WHERE id = {theirs.pk}")
 
     assert not SchedulePolicy.objects.filter(pk=theirs.pk).exists()
 

@@ -151,6 +151,34 @@ def test_a_run_for_an_exchange_that_is_not_there_waits_and_the_others_go(broker,
     assert "no-such-exchange" in run.reason
 
 
+def test_a_run_whose_headers_amqp_cannot_carry_waits_and_the_others_go(broker, dispatcher):
+    if broker[1] == "classic":
+        return  # the embedded transport stores JSON, which carries them
+    run = make_run(route={"headers": {"number": 2**70}})
+    other = make_run()
+
+    assert dispatcher.send_due(NOW) == 1
+
+    run.refresh_from_db()
+    other.refresh_from_db()
+    assert (run.state, other.state) == (State.PENDING, State.QUEUED)
+    assert "cannot be written as an AMQP message" in run.reason
+
+
+def test_the_embedded_transport_refuses_a_queue_nobody_declared_and_takes_the_others(broker, dispatcher):
+    if broker[1] != "classic":
+        return  # see test_a_run_whose_queue_nobody_has_waits_and_says_so
+    run = make_run(route={"queue": "nobody-reads-this"})
+    other = make_run()
+
+    assert dispatcher.send_due(NOW) == 1
+
+    run.refresh_from_db()
+    other.refresh_from_db()
+    assert (run.state, other.state) == (State.PENDING, State.QUEUED)
+    assert "nobody-reads-this" in run.reason
+
+
 def test_without_a_broker_runs_stay_pending_and_go_at_once_when_it_is_back(app):
     nobody = application(f"amqp://127.0.0.1:{servers.free_port()}//", "classic")
     run = make_run()
