@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
@@ -143,6 +144,7 @@ class _Batch:
     policies: list[SchedulePolicy]
     now: datetime
     lanes: dict[str, _Lane] = field(default_factory=dict)
+    keyless: dict[int, _Lane] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     fired: list[SchedulePolicy] = field(default_factory=list)
     looked: list[SchedulePolicy] = field(default_factory=list)
@@ -151,6 +153,7 @@ class _Batch:
 
     def __post_init__(self) -> None:
         self.lanes = _lanes(self.policies)
+        self.keyless = _keyless(self.policies)
 
     def decide(self, policy: SchedulePolicy) -> None:
         """Plan what is due of *policy* and move its cursor behind it; one that fails is marked instead."""
@@ -217,6 +220,8 @@ class _Batch:
 
     def _in_its_lane(self, policy: SchedulePolicy, run: Run, key: str) -> Run:
         lane = self.lanes.get(key)
+        if lane is None and policy.overlap == Overlap.SKIP:
+            lane = self.keyless.get(policy.pk)
         if lane is None:
             self.lanes[key] = _Lane(None, policy.pk, run.schedule_name, run.fire_time)
             return run
@@ -269,10 +274,24 @@ def _lanes(policies: Sequence[SchedulePolicy]) -> dict[str, _Lane]:
     for row in sorted(rows, key=lambda row: row["state"] != State.RUNNING):
         key = str(row["exclusive_key"])
         if key not in lanes:
-            lanes[key] = _Lane(row["id"], row["schedule_id"], row["schedule_name"] or row["job"], row["fire_time"])
+            lanes[key] = _lane(row)
         elif row["dispatch_at"] is None and row["state"] == State.PENDING:
             lanes[key].waiting += 1
     return lanes
+
+
+def _keyless(policies: Sequence[SchedulePolicy]) -> dict[int, _Lane]:
+    """Return what goes on without a key of schedules that skip: it began when they still allowed two at once.
+
+    Only to skip is possible beside it: its end releases nothing.
+    """
+    ids = [policy.pk for policy in policies if policy.overlap == Overlap.SKIP]
+    going = Run.objects.filter(schedule__in=ids, exclusive_key=None, state__in=sorted(ACTIVE)).order_by("-pk")
+    return {row["schedule_id"]: _lane(row) for row in going.values(*_OF_A_LANE)} if ids else {}
+
+
+def _lane(row: Mapping[str, Any]) -> _Lane:
+    return _Lane(row["id"], row["schedule_id"], row["schedule_name"] or row["job"], row["fire_time"])
 
 
 _OF_A_LANE = ("id", "exclusive_key", "schedule_id", "schedule_name", "job", "fire_time", "state", "dispatch_at")

@@ -82,6 +82,12 @@ class Run(models.Model):
                 name="jobs_run_exclusive",
                 condition=Q(state__in=sorted(ACTIVE), exclusive_key__isnull=False),
             ),
+            # recorder's overlap check, for those without a key
+            models.Index(
+                fields=["schedule"],
+                name="jobs_run_beside_others",
+                condition=Q(state__in=sorted(ACTIVE), exclusive_key__isnull=True),
+            ),
             # claims.release_left_behind
             models.Index(
                 fields=["exclusive_key"],

@@ -137,6 +137,14 @@ def test_allow_starts_the_new_run_beside_the_first():
     assert first.run.state == State.RUNNING
 
 
+def test_a_run_that_began_when_two_at_once_were_allowed_counts_when_they_no_longer_are():
+    first = going(overlapping("skip"), exclusive_key=None)
+
+    recorder.record_due(NOW)
+
+    assert (new_run().state, new_run().reason) == (State.SKIPPED, f"the previous run ({first.run.pk}) was still going")
+
+
 @pytest.mark.parametrize("overlap", ["skip", "queue", "replace"])
 def test_schedules_that_share_a_key_exclude_each_other(overlap):
     other = make_schedule(every=MINUTE, due=NOW + MINUTE, policy={"concurrency_key": "disk"}, name="back-up")
