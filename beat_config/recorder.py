@@ -32,7 +32,7 @@ from jobs.states import ACTIVE, State
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 1_000
 
 
 def next_look() -> datetime | None:

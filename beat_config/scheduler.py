@@ -3,6 +3,7 @@
 import gc
 import logging
 import time
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from jobs.dispatcher import Dispatcher, DispatchThread
 from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
+from jobs.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,9 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def setup_schedule(self) -> None:
         publisher = Publisher(self.app, settings.SECRET_KEY)
-        self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue))
+        # PostgreSQL's writers do not wait for each other.
+        self._turns = Turns() if connection.vendor == "sqlite" else nullcontext()
+        self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue, self._turns))
         self._record = ServiceRecord(Service.Kind.BEAT)
         self._chores_at = 0.0
         self._zones_are_known = False
@@ -73,7 +77,9 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
             return POLL
         if nearest > now:
             return min(POLL, (nearest - now).total_seconds())
-        if not recorder.record_due(now):  # others are working on it
+        with self._turns:
+            recorded = recorder.record_due(now)
+        if not recorded:  # others are working on it
             return POLL
         self._dispatching.wake()
         return 0.0

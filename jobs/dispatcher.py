@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,8 +36,12 @@ SAY_AGAIN_AFTER = 30.0
 class Dispatcher:
     """Sends waiting runs through *publisher*; any number of dispatchers may work on one database."""
 
-    def __init__(self, publisher: Publisher, default_queue: str) -> None:
+    def __init__(
+        self, publisher: Publisher, default_queue: str, turns: AbstractContextManager[None] | None = None
+    ) -> None:
         self._publisher = publisher
+        # Held for each transaction, never while it waits for the broker.
+        self._turns = nullcontext() if turns is None else turns
         self._usual_way = Way(default_queue)
 
     def send_due(self, now: datetime) -> int:
@@ -50,9 +55,10 @@ class Dispatcher:
         try:
             receipt = self._publisher.publish([self._shipment(run) for run in runs])
         except BrokerUnavailable:
-            _waiting(run["id"] for run in runs).update(dispatch_at=now)
+            with self._turns:
+                _waiting(run["id"] for run in runs).update(dispatch_at=now)
             raise
-        with transaction.atomic():
+        with self._turns, transaction.atomic():
             first = When(state=State.PENDING, then=Value(timezone.now()))
             _waiting(receipt.confirmed).update(
                 state=State.QUEUED,
@@ -72,7 +78,7 @@ class Dispatcher:
         due = Run.objects.filter(state__in=sorted(WAITING), dispatch_at__lte=now)
         if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
             return []
-        with transaction.atomic():
+        with self._turns, transaction.atomic():
             rows = list(
                 due.order_by("dispatch_at", "id")
                 .select_for_update(skip_locked=True)

@@ -40,24 +40,28 @@ def fill(schedules: int, *, due: int, at: datetime, now: datetime) -> None:
 
     def tasks() -> Iterator[dict[str, Any]]:
         for number, moment in moments():
-            trigger, _ = triggers[0 if number <= due else number % len(triggers)]
+            trigger = triggers[0 if number <= due else number % len(triggers)]
             last = moment - DAY if number <= due else now
-            yield {"id": number, "name": f"schedule {number}", "last_run_at": last, **trigger}
+            ids = {f"{name}_id": row.pk if row else None for name, row in trigger.items()}
+            yield {"id": number, "name": f"schedule {number}", "last_run_at": last, **ids}
 
     def policies() -> Iterator[dict[str, Any]]:
         for number, moment in moments():
-            _, fingerprint = triggers[0 if number <= due else number % len(triggers)]
+            fingerprint = fingerprints[0 if number <= due else number % len(triggers)]
             yield {
                 "schedule_id": number,
                 "next_fire_at": moment,
+                "look_at": moment,
                 "anchor": moment - DAY,
                 "fingerprint": fingerprint,
-                "armed": True,
             }
 
-    with transaction.atomic():
-        _insert(PeriodicTask(task="run_command", kwargs='{"command": "true"}', date_changed=now), tasks())
-        _insert(SchedulePolicy(), policies())
+    _insert(PeriodicTask(task="run_command", kwargs='{"command": "true"}', date_changed=now), tasks())
+    # The database has made policies of its own, to be looked at; one of them says what a policy is by default.
+    template = SchedulePolicy.objects.get(pk=1)
+    fingerprints = [_fingerprint(PeriodicTask(name="x", **trigger), now) for trigger in triggers]
+    _empty(SchedulePolicy)
+    _insert(template, policies())
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     if connection.vendor == "sqlite":
@@ -70,7 +74,7 @@ def make_due(count: int, at: datetime) -> None:
     empty_runs()
     first = PeriodicTask.objects.filter(pk__lte=count)
     first.update(last_run_at=at - DAY, enabled=True)
-    SchedulePolicy.objects.filter(pk__lte=count).update(next_fire_at=at, anchor=at - DAY)
+    SchedulePolicy.objects.filter(pk__lte=count).update(next_fire_at=at, look_at=at, anchor=at - DAY)
 
 
 def empty_runs() -> None:
@@ -86,7 +90,7 @@ def spread(count: int, *, period: timedelta, start: datetime, now: datetime) -> 
             PeriodicTask.objects.filter(pk=number).update(
                 last_run_at=first - period, kwargs=json.dumps({"number": number})
             )
-            SchedulePolicy.objects.filter(pk=number).update(anchor=first - period, next_fire_at=first)
+            SchedulePolicy.objects.filter(pk=number).update(anchor=first - period, next_fire_at=first, look_at=first)
 
 
 def calm(count: int, now: datetime) -> None:
@@ -109,11 +113,8 @@ def _empty(*models: type[Model]) -> None:
             cursor.execute(f"TRUNCATE {table} CASCADE" if connection.vendor == "postgresql" else f"DELETE FROM {table}")
 
 
-def _triggers(now: datetime) -> list[tuple[dict[str, Any], str]]:
-    """Return the columns of each distinct trigger and the fingerprint that a schedule of it has; the daily one first.
-
-    Every second one is the daily interval, so that half of the schedules are.
-    """
+def _triggers(now: datetime) -> list[dict[str, Any]]:
+    """Return the rows of each distinct trigger; every second one is the daily interval, and the first."""
     interval = IntervalSchedule.objects.create(every=1, period="days")
     # Celery's schedulers go by the cron line, not by a stored time: none is due while something is measured.
     hours = [(now.astimezone(ZoneInfo(ZONE)).hour + ahead) % 24 for ahead in range(4, 23)]
@@ -122,17 +123,14 @@ def _triggers(now: datetime) -> list[tuple[dict[str, Any], str]]:
         for hour in hours
         for minute in (0, 30)
     ]
-    triggers: list[tuple[dict[str, Any], str]] = []
-    for crontab in crontabs:
-        for columns in ({"interval": interval, "crontab": None}, {"interval": None, "crontab": crontab}):
-            fingerprint = _fingerprint(PeriodicTask(name="x", **columns), now)
-            ids = {f"{name}_id": row.pk if row else None for name, row in columns.items()}
-            triggers.append((ids, fingerprint))
-    return triggers
+    daily = {"interval": interval, "crontab": None}
+    return [each for crontab in crontabs for each in (daily, {"interval": None, "crontab": crontab})]
 
 
 def _fingerprint(task: PeriodicTask, now: datetime) -> str:
-    return cursor_of(SchedulePolicy(schedule=task, anchor=now), now).fingerprint
+    policy = SchedulePolicy.objects.get(pk=1)
+    policy.schedule = task
+    return cursor_of(policy, now).fingerprint
 
 
 def _insert(template: Model, rows: Iterable[dict[str, Any]]) -> None:
@@ -151,7 +149,7 @@ def _insert(template: Model, rows: Iterable[dict[str, Any]]) -> None:
                 each[place] = field.get_db_prep_save(value, connection)
             yield each
 
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                 for each in values():
