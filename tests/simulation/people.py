@@ -7,6 +7,7 @@ from typing import Any
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from beat_config.models import SchedulePolicy
+from beat_config.schedules import exclusive_key
 from jobs import starting
 from tests.simulation.model import BROKEN_LINE
 
@@ -111,7 +112,9 @@ class People:
         PeriodicTask.objects.get(pk=number).delete()
 
     def start_by_hand(self, number: int) -> None:
-        starting.start("run_command", {"command": "true"}, by="me", schedule=PeriodicTask.objects.get(pk=number))
+        task = PeriodicTask.objects.select_related("policy").get(pk=number)
+        key = exclusive_key(task.policy)
+        starting.start("run_command", {"command": "true"}, by="me", schedule=task, exclusive_key=key)
 
 
 EDITS = (

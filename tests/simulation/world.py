@@ -11,7 +11,7 @@ from unittest import mock
 
 from django.db import connections
 
-from beat_config import adoption, recorder, scheduler
+from beat_config import recorder, scheduler
 from jobs import claims
 from jobs.claims import Claim, Hold, Outcome
 from jobs.dispatcher import Dispatcher
@@ -398,10 +398,9 @@ class World:
 
 def do_chores(now: datetime) -> None:
     """Do what beat does every few seconds."""
-    if hasattr(adoption, "sweep"):
-        adoption.sweep(now)
     claims.interrupt_expired(now)
     claims.expire_waiting(now)
+    claims.release_left_behind(now)
 
 
 STEPS = (
