@@ -116,6 +116,8 @@ class Lane:
     begun: list[Decision] = field(default_factory=list)
     # A fire was decided on a second time, which records nothing: what comes after it is decided as if it went on.
     uncertain: bool = False
+    # Other schedules may use it, too.
+    shared: bool = False
 
 
 def decide(due: list[datetime], now: datetime, policy: Policy, lane: Lane, *, counted: bool) -> list[Decision]:

@@ -181,7 +181,7 @@ class Observer:
         self.fires.add(key)
         if run["attempt"] > 1:
             self._check_again(run)
-        elif run["fire_time"] > activity.now:
+        elif run["fire_time"] > max(activity.moments):
             raise Violation(f"run {run['id']} is recorded at {activity.now}, before its time {run['fire_time']}")
 
     def _check_again(self, run: dict[str, Any]) -> None:
@@ -256,11 +256,11 @@ class Observer:
         if tracked.settled:
             # An exhausted one may be looked at again after the clock was set back.
             anew = definition.enabled and tracked.cursor is None
-            places = [definition.first_after(tracked.anchor, told) for told in activity.told] if anew else []
+            places = [definition.first_after(tracked.anchor, told) for told in activity.moments] if anew else []
             if fired or row["anchor"] != tracked.anchor or row["cursor"] not in (tracked.cursor, *places):
                 raise Violation(f"{activity} at {activity.now} moved it though nothing was due: {_rows(fired)}")
             return
-        complaints = [self._restart(tracked, definition, row, fired, told) for told in activity.told]
+        complaints = [self._restart(tracked, definition, row, fired, told) for told in activity.moments]
         if all(complaints):
             raise Violation(complaints[0])
         tracked.definition = definition
@@ -303,6 +303,7 @@ class Observer:
             raise Violation(f"the cursor {cursor} is no instant of its trigger; recorded {fires}")
         policy, counted = _policy(row), definition.period is None
         lane = Lane() if policy.overlap == "allow" else lanes.setdefault(_key(row), Lane())
+        lane.shared = bool(row["key"])
         before = f"{lane}"
         expected = decide(due, now, policy, lane, counted=counted)
         # What was decided before (the clock was set back and the schedule edited) is not decided again.
@@ -337,7 +338,10 @@ class Observer:
             return run["state"] == each.state or (lane.uncertain and run["state"] in {"pending", "cancelled"})
         if run["state"] in WAITING_OR_REPLACED and run["max_attempts"] != policy.attempts:
             return False
-        return run["state"] == each.state or (lane.uncertain and run["state"] in {"skipped", *WAITING_OR_REPLACED})
+        if lane.uncertain:
+            return run["state"] in {"skipped", *WAITING_OR_REPLACED}
+        # Another schedule may replace it in the same transaction.
+        return run["state"] == each.state or (lane.shared and run["state"] == "cancelled")
 
     # The end
 
