@@ -40,7 +40,8 @@ def look(policy: SchedulePolicy, now: datetime) -> list[Run]:
     try:
         if has_changed(policy):
             missed = _overtaken(policy, now)
-            policy.next_fire_at = None
+            # Also when the rows say nothing: repaired, even to what they said before, it starts from then.
+            policy.next_fire_at, policy.fingerprint = None, ""
         cursor = cursor_of(policy, now)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this schedule's, and the others go on
         mark(policy, error, now)

@@ -247,6 +247,20 @@ def test_a_row_that_is_corrected_fires_again_and_has_no_error():
     assert policy.next_fire_at == NOW.replace(day=31, hour=0)
 
 
+def test_a_row_that_is_repaired_to_what_it_was_starts_from_now():
+    task = make_task(cron="0 * * * *")
+    looked_at(task)
+    CrontabSchedule.objects.filter(pk=task.crontab_id).update(day_of_month="31", month_of_year="2")
+    looked_at(task, NOW + HOUR)
+
+    CrontabSchedule.objects.filter(pk=task.crontab_id).update(day_of_month="*", month_of_year="*")
+
+    policy = looked_at(task, NOW + 5 * HOUR)
+    assert policy.next_fire_at == NOW + 6 * HOUR
+    # The one that was due when it broke; while it was broken, nothing was.
+    assert [(run.fire_time, run.covers, run.state) for run in Run.objects.all()] == [(NOW + HOUR, 1, State.MISSED)]
+
+
 def test_a_start_time_is_the_first_fire_of_an_interval():
     start = NOW + timedelta(days=3)
 

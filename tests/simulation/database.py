@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TABLES = (
-    "jobs_service",
+    "jobs_service", "beat_config_timezonedata",
     "jobs_runoutput", "jobs_run", "beat_config_schedulepolicy", "django_celery_beat_periodictask",
     "django_celery_beat_periodictasks", "django_celery_beat_intervalschedule", "django_celery_beat_crontabschedule",
     "django_celery_beat_clockedschedule", "sqlite_sequence",

@@ -3,7 +3,7 @@
 Cron times come from the brute-force oracle of the trigger tests, which walks minute by minute.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
@@ -91,20 +91,37 @@ class Policy:
     cap: int
     grace: timedelta
     overlap: str
+    # How often a run may be started when a crash interrupts it.
+    attempts: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decision:
-    """One row that has to be there: `states` are those it may have when it is recorded."""
+    """One row that has to be there, and its state when it is recorded; `begins`: it is to run, now or later."""
 
     fire_time: datetime
-    states: frozenset[str]
+    state: str
     covers: int = 1
     until: datetime | None = None
+    begins: bool = False
 
 
-def decide(due: list[datetime], now: datetime, policy: Policy, *, busy: bool, counted: bool) -> list[Decision]:
-    """Return what has to be recorded for the instants *due*; *busy*: a run of the schedule is not over."""
+@dataclass
+class Lane:
+    """Runs that must not run at the same time: whether one goes on, and how many wait behind it."""
+
+    busy: bool = False
+    waiting: int = 0
+    # What begins in this transaction; somebody who replaces cancels it.
+    begun: list[Decision] = field(default_factory=list)
+    # A fire was decided on a second time, which records nothing: what comes after it is decided as if it went on.
+    uncertain: bool = False
+    # Other schedules may use it, too.
+    shared: bool = False
+
+
+def decide(due: list[datetime], now: datetime, policy: Policy, lane: Lane, *, counted: bool) -> list[Decision]:
+    """Return what has to be recorded for the instants *due*, and have *lane* go on with it."""
     within = list(takewhile(lambda fire: _is_accepted(now - fire, policy), reversed(due)))[::-1]
     most = 1 if policy.catch_up == "latest" else policy.cap
     started = within[-most:]
@@ -112,24 +129,28 @@ def decide(due: list[datetime], now: datetime, policy: Policy, *, busy: bool, co
     decisions = []
     if missed:
         covers = min(len(missed), COUNTED) if counted else len(missed)
-        decisions.append(Decision(missed[0], frozenset({"missed"}), covers, missed[-1] if len(missed) > 1 else None))
-    for fire in started:
-        decisions.append(Decision(fire, OVERLAP[policy.overlap, busy]))
-        busy = True
-    return decisions
+        decisions.append(Decision(missed[0], "missed", covers, missed[-1] if len(missed) > 1 else None))
+    return decisions + [_begin(fire, policy, lane) for fire in started]
+
+
+def _begin(fire: datetime, policy: Policy, lane: Lane) -> Decision:
+    decision = Decision(fire, "pending", begins=True)
+    if policy.overlap == "allow":
+        return decision
+    if lane.busy:
+        if policy.overlap == "skip" or (policy.overlap == "queue" and lane.waiting >= policy.cap):
+            return Decision(fire, "skipped")
+        lane.waiting += 1
+        if policy.overlap == "replace":
+            for earlier in lane.begun:
+                earlier.state = "cancelled"
+    lane.busy = True
+    lane.begun.append(decision)
+    return decision
 
 
 def _is_accepted(late: timedelta, policy: Policy) -> bool:
     return late <= policy.grace or (policy.catch_up != "none" and late <= policy.window)
-
-
-# (overlap policy, whether the previous run is not over) → the state in which a fire is recorded.
-OVERLAP = {
-    ("skip", False): frozenset({"pending"}),
-    ("skip", True): frozenset({"skipped"}),
-    ("allow", False): frozenset({"pending"}),
-    ("allow", True): frozenset({"pending"}),
-}
 
 
 def utc(value: datetime | None) -> datetime | None:

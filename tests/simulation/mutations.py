@@ -37,10 +37,26 @@ class Mutation:
 
 
 def drop_unique_fire(connection: Any) -> None:
+    _drop_constraint(connection, "jobs_run_fire")
+
+
+def drop_one_at_a_time(connection: Any) -> None:
+    _drop_constraint(connection, "jobs_run_one_at_a_time")
+
+
+def drop_switched_trigger(connection: Any) -> None:
+    connection.cursor().execute("DROP TRIGGER beat_config_task_switched")
+
+
+def drop_interval_trigger(connection: Any) -> None:
+    connection.cursor().execute("DROP TRIGGER beat_config_interval_changed")
+
+
+def _drop_constraint(connection: Any, name: str) -> None:
     from jobs.models import Run
 
     meta, all_of_them = Run._meta, Run._meta.constraints
-    [constraint] = [each for each in all_of_them if each.name == "jobs_run_fire"]
+    [constraint] = [each for each in all_of_them if each.name == name]
     connection.cursor().execute("PRAGMA foreign_keys=OFF")
     # SQLite's table is made anew from the model.
     meta.constraints = [each for each in all_of_them if each is not constraint]
@@ -51,39 +67,71 @@ def drop_unique_fire(connection: Any) -> None:
         meta.constraints = all_of_them
 
 
-RECORD = "beat_config.recorder.record_due"
+RECORD = "beat_config.recorder._record"
+STORE = "beat_config.recorder._Batch.store"
 MUTATIONS = (
     Mutation("the unique constraint of a fire is dropped", spoil=drop_unique_fire),
     Mutation(
         "the cursor is moved outside the transaction",
         (
-            Edit(RECORD, '        SchedulePolicy.objects.bulk_update(policies, ["next_fire_at"])\n', ""),
+            Edit(STORE, "        cursors.store(self.moved, cursors.CURSOR)\n", ""),
             Edit(
                 RECORD,
-                "    return len(policies)",
-                '    SchedulePolicy.objects.bulk_update(policies, ["next_fire_at"])\n    return len(policies)',
+                "    return len(batch.policies)",
+                "    cursors.store(batch.moved, cursors.CURSOR)\n    return len(batch.policies)",
             ),
         ),
     ),
-    Mutation("what is due right now waits (> for >=)", (Edit(RECORD, "next_fire_at__lte", "next_fire_at__lt"),)),
+    Mutation(
+        "what is due right now waits (> for >=)",
+        (Edit("beat_config.recorder._lock", "look_at__lte=now", "look_at__lt=now"),),
+    ),
     Mutation(
         "disabled and changed schedules still fire",
         (
             Edit(
-                "beat_config.recorder._decide",
-                "if has_changed(policy) or not policy.schedule.enabled:",
-                "if False:",
+                "beat_config.recorder._Batch._decide",
+                "look = policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy)"
+                " or not policy.schedule.enabled",
+                "look = policy.fingerprint == '' and policy.next_fire_at is None",
             ),
         ),
     ),
     Mutation(
         "the overlap policy is ignored",
-        (Edit("beat_config.recorder._run", "policy.overlap == Overlap.SKIP", "False"),),
+        (Edit("beat_config.recorder._Batch._in_its_lane", "policy.overlap == Overlap.SKIP", "False"),),
     ),
     Mutation(
         "a run that waits does not count as going on",
-        (Edit("beat_config.recorder._busy", "state__in=sorted(ACTIVE)", 'state="running"'),),
+        (Edit("beat_config.recorder._lanes", "state__in=sorted(ACTIVE)", 'state="running"'),),
     ),
+    Mutation(
+        "a queue of runs grows beyond its cap",
+        (Edit("beat_config.recorder._Batch._in_its_lane", "lane.waiting >= policy.catch_up_cap", "False"),),
+    ),
+    Mutation(
+        "a run is replaced and goes on to wait",
+        (Edit("jobs.claims.replace", "        _cancel_waiting(Run.objects.filter(pk__in=ids), reason, now)\n", ""),),
+    ),
+    Mutation(
+        "what waits for its turn is never released",
+        (Edit("jobs.claims._release", "    return oldest is not None and ", "    return False and "),),
+    ),
+    Mutation("two runs that exclude each other go on at once", spoil=drop_one_at_a_time),
+    Mutation(
+        "a crash uses up no attempt",
+        (Edit("jobs.claims._begin_again", "attempt=run.attempt + 1,", "attempt=run.attempt,"),),
+    ),
+    Mutation(
+        "a run is run again more often than it may",
+        (Edit("jobs.claims._end", "run.attempt < run.max_attempts", "run.attempt <= run.max_attempts"),),
+    ),
+    Mutation(
+        "a fire that came due before a change is forgotten",
+        (Edit("beat_config.adoption._overtaken", "policy.next_fire_at is None or ", "True or "),),
+    ),
+    Mutation("a schedule that is switched is not marked", spoil=drop_switched_trigger),
+    Mutation("a shared interval that changes marks nobody", spoil=drop_interval_trigger),
     Mutation(
         "the catch-up window is ignored",
         (Edit("beat_config.planner._may_run", " and late <= policy.window", ""),),

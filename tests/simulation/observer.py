@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from beat_config import adoption
+from beat_config.models import LOOK_NOW
 from jobs.states import ACTIVE, FINAL, TRANSITIONS, State
-from tests.simulation.model import COUNTED, Definition, Policy, decide, utc
+from tests.simulation.model import COUNTED, Decision, Definition, Lane, Policy, decide, utc
 from tests.simulation.processes import Activity
 
 SCHEDULES = """
@@ -14,8 +14,9 @@ SELECT t.id AS "id", t.enabled AS "enabled", t.one_off AS "one_off", t.start_tim
     i.every AS "every", i.period AS "period",
     c.minute || ' ' || c.hour || ' ' || c.day_of_month || ' ' || c.month_of_year || ' ' || c.day_of_week AS "line",
     c.timezone AS "zone", k.clocked_time AS "once",
-    p.next_fire_at AS "cursor", p.anchor AS "anchor", p.catch_up AS "catch_up", p.catch_up_window AS "window",
-    p.catch_up_cap AS "cap", p.grace AS "grace", p.overlap AS "overlap"
+    p.next_fire_at AS "cursor", p.look_at AS "look_at", p.anchor AS "anchor",
+    p.catch_up AS "catch_up", p.catch_up_window AS "window", p.catch_up_cap AS "cap", p.grace AS "grace",
+    p.overlap AS "overlap", p.concurrency_key AS "key", p.crash AS "crash", p.crash_attempts AS "attempts"
 FROM django_celery_beat_periodictask t
 LEFT JOIN django_celery_beat_intervalschedule i ON i.id = t.interval_id
 LEFT JOIN django_celery_beat_crontabschedule c ON c.id = t.crontab_id
@@ -23,16 +24,18 @@ LEFT JOIN django_celery_beat_clockedschedule k ON k.id = t.clocked_id
 LEFT JOIN beat_config_schedulepolicy p ON p.schedule_id = t.id
 """
 RUNS = """
-SELECT id, schedule_id, fire_time, attempt, origin, state, covers, covers_until, reason, created_at, lease_until,
-    expires_at
+SELECT id, schedule_id, fire_time, attempt, max_attempts, origin, state, covers, covers_until, reason, lease_until,
+    expires_at, dispatch_at, exclusive_key, cancel_requested_at
 FROM jobs_run
 """
 
 
-SWEEPS = hasattr(adoption, "sweep")
+# The activities that decide what is due; whatever else looks at a schedule only moves its cursor.
+DECIDING = frozenset({"record", "tick"})
+WAITING_OR_REPLACED = frozenset({"pending", "cancelled"})
 
 
-class Violation(AssertionError):  # noqa: N818 - the product is wrong, or the model is
+class Violation(BaseException):  # noqa: N818 - the product is wrong, or the model is; it must not catch this
     """An invariant does not hold."""
 
 
@@ -40,22 +43,20 @@ class Violation(AssertionError):  # noqa: N818 - the product is wrong, or the mo
 class Tracked:
     """What is known of a schedule: `definition` is what the cursor was computed from, `seen` what its rows say."""
 
-    definition: Definition
     seen: Definition
+    definition: Definition | None = None
+    # Switched on or off, or found broken, since the cursor was computed: the next starts from now, whatever the rows say.
+    restarts: bool = True
     cursor: datetime | None = None
+    look_at: datetime | None = LOOK_NOW
     anchor: datetime | None = None
-    # The anchor in the rows, whether or not the cursor was computed from it.
-    stored: datetime | None = None
-    # Whether the rows have changed to something that gives the very same cursor: adopted or not, nobody can tell.
-    ambiguous: bool = False
     # Since the cursor was last set by an edit: the instants that were due, and the rows that speak for them.
     due: int = 0
     covered: int = 0
 
     @property
     def settled(self) -> bool:
-        idle = not self.seen.enabled and self.cursor is None
-        return self.definition == self.seen or self.ambiguous or idle
+        return not self.restarts and self.definition == self.seen
 
 
 @dataclass
@@ -69,23 +70,24 @@ class Observer:
 
     def observe(self, activity: Activity) -> None:
         """Check what *activity* has just committed."""
-        busy = {self.runs[number]["schedule_id"] for number in self.active}
+        lanes = self._lanes()
         new = self._observe_runs(activity)
         rows = {row["id"]: row for row in self._query(SCHEDULES)}
         for number in [number for number in self.schedules if number not in rows]:
             self.world.log(f"  schedule {number} is gone")
             del self.schedules[number]
-        for number, row in rows.items():
-            self._observe_schedule(number, row, new.pop(number, []), number in busy, activity)
+        for number in sorted(rows, key=self._turn):
+            self._observe_schedule(number, rows[number], new.pop(number, []), lanes, activity)
         if new:
             raise Violation(f"schedules that do not exist have fired: {sorted(new)}")
 
     def overdue(self, now: datetime) -> list[int]:
-        """Return the schedules whose cursor is not later than *now* though nothing keeps them from being decided."""
+        """Return the schedules that a look at *now* should have decided on, or that it should have looked at."""
         return [
             number
             for number, each in self.schedules.items()
-            if each.settled and each.seen.enabled and each.cursor is not None and each.cursor <= now
+            if (each.look_at is not None and each.look_at <= now)
+            or (each.settled and each.seen.enabled and each.cursor is not None and each.cursor <= now)
         ]
 
     def expired(self, now: datetime) -> list[int]:
@@ -97,19 +99,31 @@ class Observer:
     def signs_of_life(self) -> list[datetime]:
         return [row["seen_at"] for row in self._query("SELECT seen_at FROM jobs_service")]
 
-    def unsettled(self, now: datetime) -> dict[int, Tracked]:
-        """Return the schedules whose rows have changed and whose cursor ought to follow them by now, but does not.
-
-        As long as there is a sweep, it finds what was switched; another edit without a signal (by update(), or by a
-        process that was killed between the save and its signal) is found when the schedule is due by its old trigger.
-        """
+    def unsettled(self) -> dict[int, Tracked]:
+        """Return the schedules whose rows have changed and whose cursor does not follow them."""
         return {
             number: each
             for number, each in self.schedules.items()
-            if not each.settled
-            and not each.seen.broken
-            and not (SWEEPS and (each.cursor is None or each.cursor > now) and each.seen.enabled)
+            if not each.settled and not (each.seen.enabled and each.seen.broken)
         }
+
+    def _turn(self, number: int) -> tuple[bool, datetime, int]:
+        """Return what the recorder sorts a batch by."""
+        look_at = self.schedules[number].look_at if number in self.schedules else None
+        return look_at is None, look_at or LOOK_NOW, number
+
+    def _lanes(self) -> dict[str, Lane]:
+        """Return what goes on under each exclusive key."""
+        lanes: dict[str, Lane] = {}
+        active = [self.runs[number] for number in sorted(self.active)]
+        for run in sorted(active, key=lambda run: run["state"] != "running"):
+            if run["exclusive_key"] is None:
+                continue
+            if run["exclusive_key"] not in lanes:
+                lanes[run["exclusive_key"]] = Lane(busy=True)
+            elif run["state"] == "pending" and run["dispatch_at"] is None:
+                lanes[run["exclusive_key"]].waiting += 1
+        return lanes
 
     def _query(self, sql: str, *values) -> list[dict[str, Any]]:
         cursor = self.world.database.observer.connection.execute(sql, values)
@@ -123,6 +137,7 @@ class Observer:
 
     def _observe_runs(self, activity: Activity) -> dict[int, list[dict[str, Any]]]:
         new: dict[int, list[dict[str, Any]]] = {}
+        interrupted: list[dict[str, Any]] = []
         known = ",".join(map(str, sorted(self.active)))
         for run in self._query(f"{RUNS} WHERE id > ? OR id IN ({known}) ORDER BY id", self.newest):
             before = self.runs.get(run["id"])
@@ -134,12 +149,25 @@ class Observer:
             if before is not None:
                 if before["state"] != run["state"]:
                     self._check_move(before, run, activity)
+                    if run["state"] == "interrupted" and before["cancel_requested_at"] is None:
+                        interrupted.append(run)
                 continue
             self.newest = run["id"]
             self._check_new(run, activity)
             if run["origin"] == "schedule" and run["attempt"] == 1:
                 new.setdefault(run["schedule_id"], []).append(run)
+        for run in interrupted:
+            following = (run["schedule_id"], run["fire_time"], run["attempt"] + 1)
+            if (following in self.fires) != (run["attempt"] < run["max_attempts"]):
+                raise Violation(f"of run {run['id']} {run['max_attempts']} attempts were wanted, this was {run['attempt']}")
+        self._check_alone()
         return new
+
+    def _check_alone(self) -> None:
+        running = [self.runs[number] for number in sorted(self.active)]
+        keys = [run["exclusive_key"] for run in running if run["state"] == "running" and run["exclusive_key"]]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise Violation(f"two runs go on at the same time under {sorted(twice)}")
 
     def _check_new(self, run: dict[str, Any], activity: Activity) -> None:
         due = "by hand" if run["fire_time"] is None else f"due {_shown(run['fire_time'])}"
@@ -151,8 +179,21 @@ class Observer:
         if key in self.fires:
             raise Violation(f"two runs for the fire {key}")
         self.fires.add(key)
-        if run["fire_time"] > activity.now:
+        if run["attempt"] > 1:
+            self._check_again(run)
+        elif run["fire_time"] > max(activity.moments):
             raise Violation(f"run {run['id']} is recorded at {activity.now}, before its time {run['fire_time']}")
+
+    def _check_again(self, run: dict[str, Any]) -> None:
+        before = [
+            each
+            for each in self.runs.values()
+            if each["schedule_id"] == run["schedule_id"]
+            and each["fire_time"] == run["fire_time"]
+            and each["attempt"] == run["attempt"] - 1
+        ]
+        if [each["state"] for each in before] != ["interrupted"] or run["attempt"] > run["max_attempts"]:
+            raise Violation(f"run {run['id']} is attempt {run['attempt']} of {run['max_attempts']} after {before}")
 
     def _check_move(self, before: dict[str, Any], run: dict[str, Any], activity: Activity) -> None:
         old, new = State(before["state"]), State(run["state"])
@@ -173,120 +214,140 @@ class Observer:
     # Schedules
 
     def _observe_schedule(
-        self, number: int, row: dict[str, Any], fired: list[dict[str, Any]], busy: bool, activity: Activity
+        self, number: int, row: dict[str, Any], fired: list[dict[str, Any]], lanes: dict[str, Lane], activity: Activity
     ) -> None:
         definition = _definition(row)
-        tracked = self.schedules.setdefault(number, Tracked(definition, definition))
+        if number not in self.schedules:
+            self.schedules[number] = Tracked(definition, anchor=row["anchor"])
+        tracked = self.schedules[number]
         try:
-            if fired:
-                self._check_fires(tracked, row, fired, busy, activity)
-            elif (row["cursor"], row["anchor"]) != (tracked.cursor, tracked.stored):
-                self._check_cursor(tracked, definition, row, activity)
-            elif definition not in (tracked.seen, tracked.definition) and not definition.broken:
-                tracked.ambiguous = definition.enabled and any(
-                    row["anchor"] is not None and row["cursor"] == definition.first_after(row["anchor"], told)
-                    for told in activity.told
-                )
+            if fired or row["look_at"] not in (tracked.look_at, LOOK_NOW):
+                self._check_look(tracked, definition, row, fired, lanes, activity)
+            elif (row["cursor"], row["anchor"]) != (tracked.cursor, tracked.anchor):
+                raise Violation(f"{activity} moved the cursor to {row['cursor']} (anchor {row['anchor']})")
+            elif definition != tracked.seen:
+                tracked.restarts |= definition.enabled != tracked.seen.enabled
+                tracked.seen = definition
+                if row["look_at"] != LOOK_NOW:
+                    raise Violation(f"{activity} has changed it, but beat looks at it at {row['look_at']}")
         except Violation as violation:
             raise Violation(f"schedule {number}: {violation}\n  it is {tracked}\n  its rows say {row}") from None
         if row["cursor"] != tracked.cursor:
             self.world.log(f"  schedule {number}: cursor {_shown(tracked.cursor)} → {_shown(row['cursor'])}")
-        if not fired:
-            tracked.seen = definition
-        tracked.cursor, tracked.stored = row["cursor"], row["anchor"]
+        tracked.cursor, tracked.look_at, tracked.anchor = row["cursor"], row["look_at"], row["anchor"]
         if tracked.covered != tracked.due:
             raise Violation(f"schedule {number}: {tracked.due} fires were due, {tracked.covered} are covered")
 
-    def _check_fires(
-        self, tracked: Tracked, row: dict[str, Any], fired: list[dict[str, Any]], busy: bool, activity: Activity
+    def _check_look(
+        self,
+        tracked: Tracked,
+        definition: Definition,
+        row: dict[str, Any],
+        fired: list[dict[str, Any]],
+        lanes: dict[str, Lane],
+        activity: Activity,
     ) -> None:
-        now, cursor = activity.now, tracked.cursor
-        fires = [_row(run) for run in fired]
-        if activity.what not in {"record", "tick"}:
-            raise Violation(f"{activity} recorded {fires}")
-        if not tracked.seen.enabled:
-            raise Violation(f"a disabled schedule has fired: {fires}")
-        if not tracked.settled:
-            raise Violation(f"it has fired by a trigger that it no longer has: {fires}")
-        if tracked.ambiguous:
-            tracked.definition, tracked.anchor, tracked.ambiguous = tracked.seen, row["anchor"], False
-        if cursor is None or cursor > now:
-            raise Violation(f"nothing was due at {now}, the cursor is {cursor}; recorded {fires}")
-        self._check_decisions(tracked, row, fired, busy, now)
+        """Somebody has looked at the schedule: its cursor starts anew where its rows have changed, or what is due fires."""
+        if tracked.settled and activity.what in DECIDING and tracked.cursor is not None and tracked.cursor <= activity.now:
+            self._check_decisions(tracked, row, fired, lanes, activity.now)
+            return
+        if definition != tracked.seen:
+            raise Violation(f"looking at it has changed the schedule to {definition}")
+        if tracked.settled:
+            # An exhausted one may be looked at again after the clock was set back.
+            anew = definition.enabled and tracked.cursor is None
+            places = [definition.first_after(tracked.anchor, told) for told in activity.moments] if anew else []
+            if fired or row["anchor"] != tracked.anchor or row["cursor"] not in (tracked.cursor, *places):
+                raise Violation(f"{activity} at {activity.now} moved it though nothing was due: {_rows(fired)}")
+            return
+        complaints = [self._restart(tracked, definition, row, fired, told) for told in activity.moments]
+        if all(complaints):
+            raise Violation(complaints[0])
+        tracked.definition = definition
+        # What is broken has no cursor; the next one starts from when it is repaired.
+        tracked.restarts = definition.enabled and definition.broken
+        tracked.due = tracked.covered = 0
+
+    def _restart(
+        self, tracked: Tracked, definition: Definition, row: dict[str, Any], fired: list[dict[str, Any]], now: datetime
+    ) -> str:
+        """Return what is wrong with a look at *now* at a schedule that has changed; empty for nothing.
+
+        What came due before the change fires no more: the first of it, at the cursor, is recorded as missed. Which
+        others there were by the old rows, nobody can tell any more.
+        """
+        mine = {run["fire_time"] for run in fired}
+        overtaken = tracked.cursor is not None and tracked.cursor <= now
+        known = overtaken and tracked.cursor not in mine and (row["id"], tracked.cursor, 1) in self.fires
+        expected = [(tracked.cursor, "missed", 1)] if overtaken and not known else []
+        if [(run["fire_time"], run["state"], run["covers"]) for run in fired] != expected:
+            return f"it has changed; a look at {now} should record {expected}, recorded {_rows(fired)}"
+        anchor, cursor = row["anchor"], None
+        if definition.enabled and not definition.broken:
+            anchor = definition.start or now
+            cursor = definition.first_after(anchor, now)
+        if (row["anchor"], row["cursor"]) != (anchor, cursor):
+            return f"it has changed; a look at {now} should move the cursor to {cursor} (anchor {anchor})"
+        if definition.enabled and definition.broken:
+            return "" if row["look_at"] is not None and row["look_at"] > now else "it is broken, but not postponed"
+        return "" if row["look_at"] == cursor else f"it fires at {cursor}, but is looked at at {row['look_at']}"
 
     def _check_decisions(
-        self, tracked: Tracked, row: dict[str, Any], fired: list[dict[str, Any]], busy: bool, now: datetime
+        self, tracked: Tracked, row: dict[str, Any], fired: list[dict[str, Any]], lanes: dict[str, Lane], now: datetime
     ) -> None:
-        definition, cursor, fires = tracked.definition, tracked.cursor, [_row(run) for run in fired]
+        definition, cursor, fires = tracked.seen, tracked.cursor, _rows(fired)
+        if not definition.enabled:
+            raise Violation(f"a disabled schedule has fired: {fires}")
         due = definition.instants(tracked.anchor, cursor, now)
         if due[:1] != [cursor]:
             raise Violation(f"the cursor {cursor} is no instant of its trigger; recorded {fires}")
-        expected = decide(due, now, _policy(row), busy=busy, counted=definition.period is None)
-        started = any("pending" in decision.states for decision in expected)
+        policy, counted = _policy(row), definition.period is None
+        lane = Lane() if policy.overlap == "allow" else lanes.setdefault(_key(row), Lane())
+        lane.shared = bool(row["key"])
+        before = f"{lane}"
+        expected = decide(due, now, policy, lane, counted=counted)
         # What was decided before (the clock was set back and the schedule edited) is not decided again.
         mine = {run["fire_time"] for run in fired}
         again = {each.fire_time for each in expected} - mine
         known = {fire for fire in again if (row["id"], fire, 1) in self.fires}
+        lane.uncertain |= bool(known)
         rest = [each for each in expected if each.fire_time not in known]
         agree = len(rest) == len(fired) and all(
-            (run["fire_time"], run["covers"], run["covers_until"]) == (each.fire_time, each.covers, each.until)
-            and (run["state"] in each.states or (known and run["state"] == "skipped"))
+            self._agrees(each, run, policy, lane)
             for each, run in zip(rest, sorted(fired, key=lambda run: run["fire_time"]), strict=False)
         )
         if not agree:
-            raise Violation(f"at {now} with cursor {cursor}, busy {busy}: expected {rest}, recorded {fires}")
+            raise Violation(f"at {now} with cursor {cursor}, {before}: expected {rest}, recorded {fires}")
         following = definition.first_after(tracked.anchor, now)
         after = definition
-        if definition.one_off and started:
+        if definition.one_off and any(each.begins for each in expected):
             following, after = None, definition.disabled()
-        if row["cursor"] != following:
+        if row["cursor"] != following or row["look_at"] != following:
             raise Violation(f"after the fires up to {now} the cursor is {row['cursor']}, not {following}: {fires}")
         if _definition(row) != after:
             raise Violation(f"recording has changed the schedule to {_definition(row)}")
         tracked.definition = tracked.seen = after
-        if definition.period is not None or len(due) < COUNTED:
+        if not counted or len(due) < COUNTED:
             tracked.due += len(due) - sum(each.covers for each in expected if each.fire_time in known)
             tracked.covered += sum(run["covers"] for run in fired)
 
-    def _check_cursor(self, tracked: Tracked, definition: Definition, row: dict[str, Any], activity: Activity) -> None:
-        """The cursor moved and nothing was recorded: an edit, or what was due had been decided before."""
-        now, cursor, anchor = activity.now, row["cursor"], row["anchor"]
-        unchanged = definition == tracked.definition and not tracked.ambiguous and not definition.broken
-        if unchanged and cursor == tracked.cursor:
-            return
-        if unchanged and tracked.cursor is not None and definition.enabled:
-            due = definition.instants(tracked.anchor, tracked.cursor, now)
-            expected = decide(due, now, _policy(row), busy=False, counted=definition.period is None)
-            decided = due and all((row["id"], each.fire_time, 1) in self.fires for each in expected)
-            if decided and cursor == definition.first_after(tracked.anchor, now):
-                return
-            raise Violation(f"the cursor moved from {tracked.cursor} to {cursor} at {now}, but nothing was recorded")
-        if definition.broken:
-            if cursor is None or cursor > now:
-                tracked.definition, tracked.ambiguous = definition, False
-                return
-        elif not definition.enabled:
-            if cursor is None:
-                tracked.definition, tracked.ambiguous = definition, False
-                return
-        elif any(
-            anchor in (tracked.anchor, tracked.stored, told, definition.start)
-            and cursor == definition.first_after(anchor, told)
-            for told in activity.told
-        ):
-            tracked.definition, tracked.anchor, tracked.ambiguous = definition, anchor, False
-            tracked.due = tracked.covered = 0
-            return
-        elif cursor is None or cursor <= now:
-            return  # a mark: to be looked at
-        expected = None if definition.broken or not definition.enabled else definition.first_after(anchor, now)
-        raise Violation(f"an edit at {now} moved the cursor to {cursor} (anchor {anchor}), not to {expected}")
+    def _agrees(self, each: Decision, run: dict[str, Any], policy: Policy, lane: Lane) -> bool:
+        if (run["fire_time"], run["covers"], run["covers_until"]) != (each.fire_time, each.covers, each.until):
+            return False
+        if not each.begins:
+            return run["state"] == each.state or (lane.uncertain and run["state"] in {"pending", "cancelled"})
+        if run["state"] in WAITING_OR_REPLACED and run["max_attempts"] != policy.attempts:
+            return False
+        if lane.uncertain:
+            return run["state"] in {"skipped", *WAITING_OR_REPLACED}
+        # Another schedule may replace it in the same transaction.
+        return run["state"] == each.state or (lane.shared and run["state"] == "cancelled")
 
     # The end
 
     def check_decided(self, now: datetime) -> None:
         """All faults are over and beat has looked: every edit is in force, every fire is decided."""
-        if unsettled := self.unsettled(now):
+        if unsettled := self.unsettled():
             raise Violation(f"the edits of these were never taken up: {unsettled}")
         if overdue := self.overdue(now):
             raise Violation(f"the schedules {overdue} were never decided up to {now}")
@@ -321,7 +382,16 @@ def _policy(row: dict[str, Any]) -> Policy:
         row["cap"],
         timedelta(microseconds=row["grace"]),
         row["overlap"],
+        row["attempts"] if row["crash"] == "again" else 1,
     )
+
+
+def _key(row: dict[str, Any]) -> str:
+    return row["key"] or f"schedule:{row['id']}"
+
+
+def _rows(runs: list[dict[str, Any]]) -> list[str]:
+    return [_row(run) for run in runs]
 
 
 def _row(run: dict[str, Any]) -> str:

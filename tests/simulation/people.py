@@ -4,9 +4,12 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from beat_config import adoption
 from beat_config.models import SchedulePolicy
+from beat_config.schedules import exclusive_key
 from jobs import starting
 from tests.simulation.model import BROKEN_LINE
 
@@ -65,13 +68,22 @@ class People:
             catch_up_window=self._world.chance.choice([2 * MINUTE, HOUR, DAY]),
             catch_up_cap=self._world.chance.choice([1, 3, 100]),
             grace=self._world.chance.choice([timedelta(0), 10 * SECOND, MINUTE]),
-            overlap=self._world.chance.choice(["skip", "allow"]),
+            overlap=self._world.chance.choice(["skip", "queue", "replace", "allow"]),
+            concurrency_key=self._world.chance.choice(["", "", "", "shared"]),
+            crash=self._world.chance.choice(["leave", "again"]),
+            crash_attempts=self._world.chance.choice([2, 3]),
         )
+
+    def _may_look(self, number: int) -> None:
+        """Do what the admin does after a save, and other programs do not."""
+        if self._world.chance.random() < 0.4:
+            adoption.adopt([number], timezone.now())
 
     def save_switched(self, number: int) -> None:
         task = PeriodicTask.objects.get(pk=number)
         task.enabled = not task.enabled
         task.save()
+        self._may_look(number)
 
     def restart(self, number: int) -> None:
         self.save_switched(number)
@@ -85,6 +97,7 @@ class People:
         task = PeriodicTask.objects.get(pk=number)
         self._give_trigger(task)
         task.save()
+        self._may_look(number)
 
     def update_retimed(self, number: int) -> None:
         task = PeriodicTask.objects.select_related("interval").get(pk=number)
@@ -111,7 +124,9 @@ class People:
         PeriodicTask.objects.get(pk=number).delete()
 
     def start_by_hand(self, number: int) -> None:
-        starting.start("run_command", {"command": "true"}, by="me", schedule=PeriodicTask.objects.get(pk=number))
+        task = PeriodicTask.objects.select_related("policy").get(pk=number)
+        key = exclusive_key(task.policy)
+        starting.start("run_command", {"command": "true"}, by="me", schedule=task, exclusive_key=key)
 
 
 EDITS = (

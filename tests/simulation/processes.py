@@ -41,6 +41,11 @@ class Activity:
         return f"{self.slot.name} {self.what}"
 
     @property
+    def moments(self) -> list[datetime]:
+        """Return what may be "now" to it: what it was given, or when it looked at the clock itself."""
+        return [self.now] if self.what == "record" else self.told
+
+    @property
     def over(self) -> bool:
         return self._greenlet.dead
 

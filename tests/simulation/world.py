@@ -11,7 +11,7 @@ from unittest import mock
 
 from django.db import connections
 
-from beat_config import adoption, recorder, scheduler
+from beat_config import recorder, scheduler
 from jobs import claims
 from jobs.claims import Claim, Hold, Outcome
 from jobs.dispatcher import Dispatcher
@@ -39,6 +39,8 @@ MOST_SCHEDULES = 5
 TRACE_SHOWN = 80
 # Longer than a queued run waits to be sent again.
 QUIET_ROUNDS = 20
+# Of those that wait for each other, one ends a round.
+MOST_QUIET_ROUNDS = 500
 
 
 class Failure(Exception):  # noqa: N818 - what a seed has found
@@ -377,7 +379,9 @@ class World:
             slot = self.people.slots["admin"]
             if self.observer.schedules[number].seen.enabled:
                 self._start(self.people, slot, "disable", lambda _, number=number: self.edits.save_switched(number))
-        for _ in range(QUIET_ROUNDS):
+        rounds = 0
+        while rounds < QUIET_ROUNDS or (self.observer.active and rounds < MOST_QUIET_ROUNDS):
+            rounds += 1
             self._calmly("record", recorder.record_due)
             self._calmly("send", lambda now: self._send(self.beats[0], now), "dispatcher")
             while self.broker.queue:
@@ -398,10 +402,9 @@ class World:
 
 def do_chores(now: datetime) -> None:
     """Do what beat does every few seconds."""
-    if hasattr(adoption, "sweep"):
-        adoption.sweep(now)
     claims.interrupt_expired(now)
     claims.expire_waiting(now)
+    claims.release_left_behind(now)
 
 
 STEPS = (
