@@ -36,12 +36,8 @@ class Mutation:
     spoil: Callable[[Any], None] | None = None
 
 
-def drop_unique_fire(connection: Any) -> None:
-    _drop_constraint(connection, "jobs_run_fire")
-
-
 def drop_one_at_a_time(connection: Any) -> None:
-    _drop_constraint(connection, "jobs_run_one_at_a_time")
+    connection.cursor().execute("DROP INDEX jobs_run_one_at_a_time")
 
 
 def drop_switched_trigger(connection: Any) -> None:
@@ -52,11 +48,11 @@ def drop_interval_trigger(connection: Any) -> None:
     connection.cursor().execute("DROP TRIGGER beat_config_interval_changed")
 
 
-def _drop_constraint(connection: Any, name: str) -> None:
+def drop_unique_fire(connection: Any) -> None:
     from jobs.models import Run
 
     meta, all_of_them = Run._meta, Run._meta.constraints
-    [constraint] = [each for each in all_of_them if each.name == name]
+    [constraint] = [each for each in all_of_them if each.name == "jobs_run_fire"]
     connection.cursor().execute("PRAGMA foreign_keys=OFF")
     # SQLite's table is made anew from the model.
     meta.constraints = [each for each in all_of_them if each is not constraint]
@@ -140,10 +136,10 @@ MUTATIONS = (
         "a fire just within the grace is late",
         (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),),
     ),
-    Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._most", "policy.cap", "1_000_000"),)),
+    Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._running", "policy.cap", "1_000_000"),)),
     Mutation(
         "a coalesced record counts one too few",
-        (Edit("beat_config.planner._missed", "count = later.fires + 1", "count = max(1, later.fires)"),),
+        (Edit("beat_config.planner._stretch", "later.fires + 1", "max(1, later.fires)"),),
     ),
     Mutation(
         "a time in a DST fold fires twice, one in a gap never",
@@ -160,8 +156,8 @@ MUTATIONS = (
         (
             Edit(
                 "beat_config.triggers._first_time_of_day",
-                "return _change(zone, _moment(found, zone, fold=1), fire)",
-                "return fire",
+                "reached(found, zone)",
+                "moment_of(found, zone)",
             ),
         ),
     ),
@@ -186,7 +182,7 @@ MUTATIONS = (
     Mutation("a run is finished without its token", (Edit("jobs.claims._held", " token=held.token,", ""),)),
     Mutation(
         "a run is interrupted though its lease goes on",
-        (Edit("jobs.claims.interrupt_expired", ", lease_until__lt=now", ""),),
+        (Edit("jobs.claims._expired", ", lease_until__lt=now", ""),),
     ),
     Mutation(
         "runs expire before their time",

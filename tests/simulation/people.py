@@ -132,4 +132,5 @@ class People:
 EDITS = (
     People.save_switched, People.save_switched, People.update_switched, People.save_retimed, People.update_retimed,
     People.save_shared, People.break_, People.rule, People.save_same, People.delete, People.start_by_hand,
+    People.start_by_hand,
 )  # fmt: skip
