@@ -1,7 +1,7 @@
 """The deterministic simulation of the scheduling core, from the command line.
 
     python -m tests.simulation                            the short set: 60 seeds × 200 steps
-    python -m tests.simulation --seeds 20000 --steps 200  the long one; --processes 2 uses two cores
+    python -m tests.simulation --seeds 20000 --steps 200  the long one
     python -m tests.simulation --seed 4711                one seed, with its trace
     python -m tests.simulation --mutations                the seeded defects; each has to be caught
 

@@ -35,8 +35,8 @@ DECIDING = frozenset({"record", "tick"})
 WAITING_OR_REPLACED = frozenset({"pending", "cancelled"})
 
 
-class Violation(BaseException):  # noqa: N818 - the product is wrong, or the model is; it must not catch this
-    """An invariant does not hold."""
+class Violation(BaseException):
+    """An invariant does not hold: the product is wrong, or the model is. No `except Exception` of either catches it."""
 
 
 @dataclass
@@ -159,7 +159,9 @@ class Observer:
         for run in interrupted:
             following = (run["schedule_id"], run["fire_time"], run["attempt"] + 1)
             if (following in self.fires) != (run["attempt"] < run["max_attempts"]):
-                raise Violation(f"of run {run['id']} {run['max_attempts']} attempts were wanted, this was {run['attempt']}")
+                raise Violation(
+                    f"of run {run['id']} {run['max_attempts']} attempts were wanted, this was {run['attempt']}"
+                )
         self._check_alone()
         return new
 
@@ -223,13 +225,8 @@ class Observer:
         try:
             if fired or row["look_at"] not in (tracked.look_at, LOOK_NOW):
                 self._check_look(tracked, definition, row, fired, lanes, activity)
-            elif (row["cursor"], row["anchor"]) != (tracked.cursor, tracked.anchor):
-                raise Violation(f"{activity} moved the cursor to {row['cursor']} (anchor {row['anchor']})")
-            elif definition != tracked.seen:
-                tracked.restarts |= definition.enabled != tracked.seen.enabled
-                tracked.seen = definition
-                if row["look_at"] != LOOK_NOW:
-                    raise Violation(f"{activity} has changed it, but beat looks at it at {row['look_at']}")
+            else:
+                self._check_change(tracked, definition, row, activity)
         except Violation as violation:
             raise Violation(f"schedule {number}: {violation}\n  it is {tracked}\n  its rows say {row}") from None
         if row["cursor"] != tracked.cursor:
@@ -237,6 +234,15 @@ class Observer:
         tracked.cursor, tracked.look_at, tracked.anchor = row["cursor"], row["look_at"], row["anchor"]
         if tracked.covered != tracked.due:
             raise Violation(f"schedule {number}: {tracked.due} fires were due, {tracked.covered} are covered")
+
+    def _check_change(self, tracked: Tracked, definition: Definition, row: dict[str, Any], activity: Activity) -> None:
+        """Nobody has looked at the schedule: its cursor stays, and where its rows have changed it is marked."""
+        if (row["cursor"], row["anchor"]) != (tracked.cursor, tracked.anchor):
+            raise Violation(f"{activity} moved the cursor to {row['cursor']} (anchor {row['anchor']})")
+        if definition != tracked.seen and row["look_at"] != LOOK_NOW:
+            raise Violation(f"{activity} has changed it, but beat looks at it at {row['look_at']}")
+        tracked.restarts |= definition.enabled != tracked.seen.enabled
+        tracked.seen = definition
 
     def _check_look(
         self,
@@ -248,7 +254,8 @@ class Observer:
         activity: Activity,
     ) -> None:
         """Somebody has looked at the schedule: its cursor starts anew where its rows have changed, or what is due fires."""
-        if tracked.settled and activity.what in DECIDING and tracked.cursor is not None and tracked.cursor <= activity.now:
+        is_due = tracked.cursor is not None and tracked.cursor <= activity.now
+        if tracked.settled and is_due and activity.what in DECIDING:
             self._check_decisions(tracked, row, fired, lanes, activity.now)
             return
         if definition != tracked.seen:

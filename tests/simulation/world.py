@@ -64,7 +64,6 @@ class World:
         self.ledger: dict[int, list[str]] = {}
         self.starts: set[tuple[Any, ...]] = set()
         self.observer = Observer(self)
-        self.violation: str | None = None
         database.wipe()
         self.beats = [Process(f"beat{n}", self, "recorder", "dispatcher") for n in (1, 2)]
         self.workers = [Process(f"worker{n}", self, "run") for n in (1, 2, 3)]
