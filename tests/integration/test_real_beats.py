@@ -44,7 +44,9 @@ MAKE_SCHEDULES = """
 import json, sys
 from datetime import datetime, timedelta
 import django; django.setup()
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from beat_config import adoption
 from beat_config.models import SchedulePolicy
 ledger, first, last = sys.argv[1], *map(datetime.fromisoformat, sys.argv[2:4])
 every, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
@@ -56,6 +58,8 @@ for number in range(int(sys.argv[4])):
 SchedulePolicy.objects.update(
     catch_up="all", overlap="allow", catch_up_window=timedelta(days=1), catch_up_cap=100_000
 )
+# As the admin does: the first look sets the cursor, and beat's would come after the first fire when it starts slowly.
+adoption.adopt(SchedulePolicy.objects.values_list("pk", flat=True), timezone.now())
 """
 COUNT_RUNS = """
 import django; django.setup()
