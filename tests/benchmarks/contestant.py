@@ -7,8 +7,10 @@
 sleep, until its standard input is closed; it is measured from outside.
 """
 
+import dbm.dumb
 import json
 import os
+import shelve
 import statistics
 import sys
 import tempfile
@@ -42,6 +44,14 @@ def main(name, mode, burst="0"):
         scheduler.close()
 
 
+class PlainShelf:
+    """A shelf on every Python: 3.13's own is a SQLite file, opened as the newer SQLite that we use cannot be."""
+
+    @staticmethod
+    def open(filename, *, writeback):
+        return shelve.Shelf(dbm.dumb.open(filename), writeback=writeback)
+
+
 def build(name, folder):
     if name == OURS:
         from beat_config.scheduler import DueScheduler
@@ -54,6 +64,7 @@ def build(name, folder):
     from celery.beat import PersistentScheduler
 
     app.conf.beat_schedule = _entries()
+    PersistentScheduler.persistence = PlainShelf
     return PersistentScheduler(app=app, schedule_filename=str(folder / "schedule"))
 
 
