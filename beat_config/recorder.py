@@ -13,12 +13,13 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config import adoption, bulk, cursors
-from beat_config.models import LOOK_NOW, Crash, Overlap, SchedulePolicy
+from beat_config.blackout_rows import blackout_of
+from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
     attach_timings,
-    blackouts_of,
+    blackout_rows,
     exclusive_key,
     has_changed,
     parameters_of,
@@ -115,7 +116,7 @@ def _lock(ids: Sequence[int], now: datetime) -> list[SchedulePolicy]:
         locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
         tasks = PeriodicTask.objects.filter(pk__in=list(locked)).select_for_update(skip_locked=True)
         due = SchedulePolicy.objects.filter(pk__in=list(tasks.values_list("pk", flat=True)))
-    policies = list(due.select_related("schedule").prefetch_related("blackouts").order_by("look_at", "pk"))
+    policies = list(due.select_related("schedule").order_by("look_at", "pk"))
     attach_timings(policies)
     return policies
 
@@ -144,6 +145,7 @@ class _Batch:
     policies: list[SchedulePolicy]
     now: datetime
     lanes: dict[str, _Lane] = field(default_factory=dict)
+    blackouts: Mapping[int, Sequence[Blackout]] = field(default_factory=dict)
     keyless: dict[int, _Lane] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     fired: list[SchedulePolicy] = field(default_factory=list)
@@ -153,6 +155,7 @@ class _Batch:
 
     def __post_init__(self) -> None:
         self.lanes = _lanes(self.policies)
+        self.blackouts = blackout_rows(self.policies)
         self.keyless = _keyless(self.policies)
 
     def decide(self, policy: SchedulePolicy) -> None:
@@ -178,9 +181,8 @@ class _Batch:
         due = policy.next_fire_at
         if policy.error or due is None or due > self.now:
             return runs, True
-        decisions = plan(
-            trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts_of(policy)
-        )
+        blackouts = [blackout_of(row) for row in self.blackouts.get(policy.pk, ())]
+        decisions = plan(trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts)
         runs += [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
         policy.settled_until = settled(policy, self.now)
