@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.db.models import Model
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
@@ -63,6 +64,9 @@ def fill(schedules: int, *, due: int, at: datetime, now: datetime) -> None:
     _empty(SchedulePolicy)
     _insert(template, policies())
     with connection.cursor() as cursor:
+        # A rival adds a schedule of its own, under the next number.
+        for statement in connection.ops.sequence_reset_sql(no_style(), [PeriodicTask]):
+            cursor.execute(statement)
         cursor.execute("ANALYZE")
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:

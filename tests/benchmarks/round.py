@@ -1,6 +1,6 @@
 """One database with one number of schedules: every contestant in turn, each in a process of its own.
 
-    python -m tests.benchmarks.round SCHEDULES BURST SECONDS CONTESTANT…
+    python -m tests.benchmarks.round SCHEDULES BURST LIMIT SECONDS CONTESTANT…
 
 The database, the broker and the data folder come from the environment; prints JSON, a line a contestant.
 """
@@ -37,7 +37,7 @@ PERIOD, A_SECOND = timedelta(seconds=10), 100
 SECOND = timedelta(seconds=1)
 
 
-def main(schedules, burst, seconds, *contestants):
+def main(schedules, burst, limit, seconds, *contestants):
     call_command("migrate", verbosity=0)
     schedules, burst, seconds = int(schedules), int(burst), float(seconds)
     start = time.perf_counter()
@@ -49,14 +49,14 @@ def main(schedules, burst, seconds, *contestants):
             queue = app.amqp.queues[DEFAULT_QUEUE](connection.default_channel)
             queue.declare()
             queue.purge()
-        found = measure(name, schedules, burst, seconds)
+        found = measure(name, schedules, burst, limit, seconds)
         print(json.dumps({"contestant": name, "schedules": schedules, **found}), flush=True)
 
 
-def measure(name, schedules, burst, seconds):
+def measure(name, schedules, burst, limit, seconds):
     # The due ones go to the end of the day again: nothing but what is measured fires.
     filling.make_due(burst, timezone.now() + filling.QUIET)
-    found = _inside(name, burst)
+    found = _inside(name, burst, limit)
     filling.make_due(burst, timezone.now() + filling.QUIET)
     with _serving(name) as (process, took):
         # While nothing is edited and nothing fires, for a rival's caches as for ours.
@@ -67,12 +67,12 @@ def measure(name, schedules, burst, seconds):
     if name == PERSISTENT or count > schedules or not seconds:
         return found
     # What a start takes is not on the clock.
-    found |= _lateness(name, count, seconds, lead=2 * took + 3)
+    found |= _lateness(name, count, seconds, lead=1.5 * took + 1)
     return found
 
 
-def _inside(name, burst):
-    argv = [sys.executable, "-m", "tests.benchmarks.contestant", name, "ticks", str(burst)]
+def _inside(name, burst, limit):
+    argv = [sys.executable, "-m", "tests.benchmarks.contestant", name, "ticks", str(burst), limit]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
