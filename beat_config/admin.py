@@ -23,7 +23,7 @@ from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
-from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
+from beat_config.schedules import ArgumentsError, columns_of, in_words, parameters_of
 from jobs import catalogue, starting, wording
 from jobs.models import Run
 from jobs.states import State
@@ -58,7 +58,9 @@ POLICY_LAYOUT = [
     ("catch_up_window", "catch_up_cap"),
     ("grace", "expires_after"),
     ("overlap", "concurrency_key"),
-    ("crash", "crash_attempts"),
+    ("when_wrong", "attempts"),
+    ("retry_delay", "retry_longest"),
+    ("retry_doubles", "retry_varies"),
     ("time_limit", "priority"),
 ]
 
@@ -216,7 +218,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
                 parameters,
                 by=request.user.get_username(),
                 schedule=schedule,
-                exclusive_key=exclusive_key(schedule.policy),
+                **columns_of(schedule.policy),
             )
             link = reverse("admin:jobs_run_change", args=[run.pk])
             started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))

@@ -14,11 +14,12 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config import adoption, bulk, cursors
 from beat_config.blackout_rows import blackout_of
-from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
+from beat_config.models import LOOK_NOW, Blackout, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
     attach_timings,
+    attempts_of,
     blackout_rows,
     exclusive_key,
     has_changed,
@@ -216,7 +217,7 @@ class _Batch:
         run.time_limit = policy.time_limit
         run.route = _route(task)
         run.expires_at = self.now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
-        run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
+        run.max_attempts, run.terms = attempts_of(policy)
         run.exclusive_key = exclusive_key(policy)
         return run if run.exclusive_key is None else self._in_its_lane(policy, run, run.exclusive_key)
 

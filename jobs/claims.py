@@ -5,16 +5,20 @@ whose turn has not come are held (pending, without a time to be dispatched); the
 the oldest of them.
 """
 
+import random
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from jobs import terms
 from jobs.models import Run
+from jobs.retries import Retry
 from jobs.states import ACTIVE, WAITING, State, sources
 
 BATCH = 500
@@ -40,6 +44,17 @@ class Outcome:
     output_dropped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a job says of its runs; a schedule's own word goes first."""
+
+    attempts: int = 1
+    retry: Retry | None = None
+
+
+NO_RULES = Rules()
+
+
 class Hold(Enum):
     """What a worker learns when it renews its lease."""
 
@@ -48,30 +63,48 @@ class Hold(Enum):
     LOST = "lost"
 
 
-def claim(run_id: int, attempt: int, *, worker: str, lease: timedelta, now: datetime) -> Claim | None:
-    """Take the run, or return None when somebody else has it, it has ended, it has expired, or its turn is later."""
+def claim(
+    run_id: int,
+    attempt: int,
+    *,
+    worker: str,
+    lease: timedelta,
+    now: datetime,
+    rules: Callable[[Run], Rules] = lambda _: NO_RULES,
+) -> Claim | None:
+    """Take the run, or return None when somebody else has it, it has ended, it has expired, or its turn is later.
+
+    *rules* tells what its job says, once it is known which run it is.
+    """
+    run = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING)).first()
+    if run is None:
+        return None
     token = uuid.uuid4()
+    columns: dict[str, Any] = {
+        "state": State.RUNNING,
+        "token": token,
+        "lease_until": now + lease,
+        "started_at": now,
+        "worker": worker,
+        "dispatch_at": None,
+        "reason": "",
+        **_agreed(run, rules(run)),
+    }
+    mine = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
+    mine = mine.filter(Q(expires_at=None) | Q(expires_at__gt=now))
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
-                taken = (
-                    Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
-                    .filter(Q(expires_at=None) | Q(expires_at__gt=now))
-                    .update(
-                        state=State.RUNNING,
-                        token=token,
-                        lease_until=now + lease,
-                        started_at=now,
-                        worker=worker,
-                        dispatch_at=None,
-                        reason="",
-                    )
-                )
+                taken = mine.update(**columns)
         except IntegrityError:  # another run with its key goes on
             if _hold(run_id):
                 return None
             continue  # it has ended meanwhile
-        return Claim(Run.objects.get(pk=run_id), token) if taken == 1 else None
+        if taken != 1:
+            return None
+        for name, value in columns.items():
+            setattr(run, name, value)
+        return Claim(run, token)
     return None  # the dispatcher sends it again
 
 
@@ -170,14 +203,16 @@ def _held(held: Claim) -> QuerySet[Run]:
     return Run.objects.filter(pk=held.run.pk, token=held.token, state=State.RUNNING)
 
 
-def _end(running: QuerySet[Run], run: Run, now: datetime, *, reason: str, **columns: object) -> bool:
+def _end(running: QuerySet[Run], run: Run, now: datetime, *, state: State, reason: str, **columns: object) -> bool:
     """End *run* if it is still in *running*, and let what its end allows begin; inside a transaction."""
-    columns |= {"finished_at": now, "token": None, "lease_until": None}
-    if columns["state"] == State.INTERRUPTED and run.attempt < run.max_attempts:
+    columns |= {"state": state, "finished_at": now, "token": None, "lease_until": None}
+    retry = terms.retry_of(run.terms)
+    if retry and state in retry.on and run.attempt < run.max_attempts:
         again = f"{reason}; run again, attempt {run.attempt + 1} of {run.max_attempts}"
         # One that somebody wants to end is not run again.
         if running.filter(cancel_requested_at=None).update(reason=again, **columns) == 1:
-            _begin_again(run, now)
+            wait = retry.wait(run.attempt, random.random())  # noqa: S311 - nothing secret
+            _begin_again(run, _ENDED_AS[state], now, now + wait)
             return True
     if running.update(reason=reason, **columns) != 1:
         return False
@@ -195,23 +230,37 @@ def _expired(now: datetime) -> QuerySet[Run]:
     return Run.objects.filter(state=State.RUNNING, lease_until__lt=now).order_by("pk")
 
 
-def _begin_again(run: Run, now: datetime) -> None:
-    """Record the next attempt of *run*; it takes its place, before those that are held."""
-    attempt = Run(
+def _begin_again(run: Run, ended: str, now: datetime, start_at: datetime) -> None:
+    """Record the next attempt of *run*; it takes its place, before those that are held, also while it waits."""
+    attempt = Run.objects.create(
         **{name: getattr(run, name) for name in _KEPT_BY_AN_ATTEMPT},
         attempt=run.attempt + 1,
-        reason=f"run {run.pk} was interrupted; attempt {run.attempt + 1} of {run.max_attempts}",
+        terms={**(run.terms or {}), terms.PREVIOUS: run.pk},
+        reason=f"run {run.pk} {ended}; attempt {run.attempt + 1} of {run.max_attempts}",
         created_at=now,
-        dispatch_at=now,
+        dispatch_at=start_at,
+        # As long after its own beginning as the first one had.
+        expires_at=start_at + (run.expires_at - run.created_at) if run.expires_at else None,
     )
-    # The identity of an attempt is unique: one that is there already stands.
-    Run.objects.bulk_create([attempt], ignore_conflicts=True)
+    Run.objects.filter(pk=run.pk).update(terms={**(run.terms or {}), terms.NEXT: attempt.pk})
 
 
 _KEPT_BY_AN_ATTEMPT = (
     *("schedule_id", "schedule_name", "job", "parameters", "origin", "requested_by", "fire_time", "covers"),
-    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at"),
+    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route"),
 )
+_ENDED_AS = {
+    State.FAILED: "failed",
+    State.TIMED_OUT: "took too long",
+    State.INTERRUPTED: "was interrupted",
+}
+
+
+def _agreed(run: Run, rules: Rules) -> dict[str, Any]:
+    """Return the columns that the job's rules fill in where nobody else has said anything."""
+    if rules.retry is None or terms.RETRY in (run.terms or {}):
+        return {}
+    return {"max_attempts": rules.attempts, "terms": terms.with_retry(run.terms, rules.retry)}
 
 
 def _cancel_waiting(runs: QuerySet[Run], reason: str, now: datetime) -> int:

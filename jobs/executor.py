@@ -19,7 +19,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from jobs import catalogue, claims, stopping
-from jobs.claims import Claim, Hold, Outcome
+from jobs.claims import Claim, Hold, Outcome, Rules
 from jobs.models import Run, RunOutput
 from jobs.output import OutputBuffer
 from jobs.parameters import ParameterError
@@ -45,7 +45,11 @@ INSIST_EVERY = 2.0
 def execute(run_id: int, attempt: int, *, worker: str) -> None:
     """Run what the run says, if this worker gets it; nothing happens otherwise."""
     lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
-    held = _insist(lambda: claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now()), run_id)
+
+    def claim() -> Claim | None:
+        return claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now(), rules=_rules)
+
+    held = _insist(claim, run_id)
     if held is None:
         logger.info("Run %s, attempt %s: nothing to do, it is taken or has ended", run_id, attempt)
         return
@@ -55,6 +59,14 @@ def execute(run_id: int, attempt: int, *, worker: str) -> None:
         logger.warning("Run %s is no longer this worker's; its outcome here is not recorded", run_id)
         return
     logger.info("Run %s %s%s", run_id, outcome.state.label.lower(), f": {outcome.reason}" if outcome.reason else "")
+
+
+def _rules(run: Run) -> Rules:
+    jobs = catalogue.registry()
+    if run.job not in jobs:
+        return claims.NO_RULES
+    options = jobs[run.job].options
+    return Rules(1 + options.retries, options.retry)
 
 
 def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
@@ -115,7 +127,7 @@ class _Execution:
         self._held = held
         self._tree = tree
         self._lease = lease
-        limit = held.run.time_limit or job.timeout
+        limit = held.run.time_limit or job.options.timeout
         self._time_limit = limit.total_seconds() if limit else None
         self._output = OutputBuffer(settings.SCHEDULER.jobs.output_limit)
         self._news = threading.Event()

@@ -4,30 +4,29 @@ from typing import Any
 
 from django.utils import timezone
 
+from jobs import terms
 from jobs.models import Origin, Run
 
 
-def start(
-    job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, exclusive_key: str | None = None
-) -> Run:
-    """Record a run that goes to a worker at once, or when no run with its *exclusive_key* runs any more.
+def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, **columns: Any) -> Run:
+    """Record a run that goes to a worker at once, or when no run with its exclusive key runs any more.
 
-    *schedule* is the `PeriodicTask` it is a run of, if any.
+    *schedule* is the `PeriodicTask` it is a run of, if any; *columns* are what its policies say.
     """
     return Run.objects.create(
         schedule=schedule,
         schedule_name=schedule.name if schedule else "",
         job=job,
         parameters=parameters,
-        exclusive_key=exclusive_key,
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=timezone.now(),
+        **columns,
     )
 
 
 def start_again(run: Run, *, by: str) -> Run:
-    """Record a new run with the job, parameters, route and exclusive key of *run*."""
+    """Record a new run with the job, parameters, route, policies and exclusive key of *run*."""
     return Run.objects.create(
         schedule_id=run.schedule_id,
         schedule_name=run.schedule_name,
@@ -36,6 +35,8 @@ def start_again(run: Run, *, by: str) -> Run:
         time_limit=run.time_limit,
         route=run.route,
         exclusive_key=run.exclusive_key,
+        max_attempts=run.max_attempts,
+        terms=terms.kept(run.terms),
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=timezone.now(),

@@ -58,6 +58,12 @@ def moment(when: datetime, now: datetime) -> str:
     return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
 
 
+def waits_until(run: Run, now: datetime) -> datetime | None:
+    """Return when a run that waits for its time is sent to a worker; None when it does not wait for a time."""
+    later = run.state == State.PENDING and run.dispatch_at is not None and run.dispatch_at > now
+    return run.dispatch_at if later else None
+
+
 def started_by(run: Run) -> str:
     if run.origin == Origin.SCHEDULE:
         return "its schedule"

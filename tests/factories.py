@@ -8,7 +8,9 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from beat_config import adoption
 from beat_config.models import SchedulePolicy
+from jobs import terms
 from jobs.models import Run
+from jobs.retries import Retry
 from jobs.states import State
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -20,6 +22,8 @@ def make_run(**columns):
     defaults = {"job": "run_command", "parameters": {"command": "true"}, "created_at": NOW, "dispatch_at": NOW}
     if columns.get("state", State.PENDING) == State.RUNNING:
         defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30), "dispatch_at": None}
+    if columns.get("max_attempts", 1) > 1:
+        defaults["terms"] = terms.with_retry(None, Retry(frozenset({State.INTERRUPTED})))
     if columns.get("schedule_id"):
         defaults["exclusive_key"] = f"schedule:{columns['schedule_id']}"
     return Run.objects.create(**(defaults | columns))
