@@ -10,7 +10,7 @@ LIMIT = 60
 
 
 def run_job(job, parameters, *, folder=None, environment=None):
-    """Run a job in a child as a worker does; return (exit code, stdout, stderr)."""
+    """Run a job in a child as a worker does; return (exit code, stdout as bytes, stderr)."""
     environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     request = {"job": job, "parameters": parameters, "folder": str(folder) if folder else None}
     child = subprocess.Popen(
@@ -27,4 +27,4 @@ def run_job(job, parameters, *, folder=None, environment=None):
         stdin, child.stdin = child.stdin, None
         out, err = child.communicate(timeout=LIMIT)
         stdin.close()
-    return child.returncode, out.decode(), err.decode()
+    return child.returncode, out, err.decode()
