@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jobs.discovery import find
+from jobs.errors import JobFailed
+from jobs.lent import settings as lent_settings
+
 LIMIT = 60
 
 
@@ -28,3 +32,20 @@ def run_job(job, parameters, *, folder=None, environment=None):
         out, err = child.communicate(timeout=LIMIT)
         stdin.close()
     return child.returncode, out, err.decode()
+
+
+def call_job(name, lent=None, **parameters):
+    """Call a job in this very process, which is quicker; return the sentence with which it failed, "" when it did not.
+
+    Its parameters go the whole way of a run's: validated when saved, and again before the call.
+    """
+    found = find(name, None)
+    lent_settings.clear()
+    lent_settings.update(lent or {})
+    try:
+        found.call(json.loads(json.dumps(found.validate(parameters))))
+    except JobFailed as failure:
+        return failure.message
+    finally:
+        lent_settings.clear()
+    return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from jobs import Check, JobFailed, Label, Lines, job
-from jobs.programs import (
+from jobs.builtin._programs import (
     NOT_EXECUTABLE,
     NOT_FOUND,
     check_accepted,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from jobs import Check, Code, JobFailed, Label, Lines, job
-from jobs.programs import (
+from jobs.builtin._programs import (
     NOT_EXECUTABLE,
     NOT_FOUND,
     check_accepted,
