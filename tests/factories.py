@@ -11,7 +11,7 @@ from beat_config.models import SchedulePolicy
 from jobs import terms
 from jobs.models import Run
 from jobs.retries import Retry
-from jobs.states import State
+from jobs.states import WAITING, State
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -19,9 +19,14 @@ _numbers = itertools.count(1)
 
 
 def make_run(**columns):
-    defaults = {"job": "run_command", "parameters": {"command": "true"}, "created_at": NOW, "dispatch_at": NOW}
-    if columns.get("state", State.PENDING) == State.RUNNING:
-        defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30), "dispatch_at": None}
+    defaults = {"job": "run_command", "parameters": {"command": "true"}, "created_at": NOW}
+    state = columns.get("state", State.PENDING)
+    if state in WAITING:
+        defaults["dispatch_at"] = NOW
+    elif state == State.RUNNING:
+        defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30)}
+    else:
+        defaults["finished_at"] = NOW
     if columns.get("max_attempts", 1) > 1:
         defaults["terms"] = terms.with_retry(None, Retry(frozenset({State.INTERRUPTED})))
     if columns.get("schedule_id"):
