@@ -9,7 +9,6 @@ import os
 import queue
 import select
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from jeepney import (
@@ -41,6 +40,7 @@ NOTIFIER = DBusAddress("/org/freedesktop/Notifications", NOTIFIER_NAME, NOTIFIER
 SIZES = (16, 22, 32, 44, 64)
 """Pixels: panels choose the one that fits, 44 and 64 on displays of high density."""
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
+INVALID_ARGUMENTS = "org.freedesktop.DBus.Error.InvalidArgs"
 UNKNOWN_PROPERTY = "org.freedesktop.DBus.Error.UnknownProperty"
 Reply = tuple[str, tuple[Any, ...]]
 """Signature and body of an answer."""
@@ -64,6 +64,7 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._tree = MenuTree()
+        self._pixmaps: list[tuple[int, int, bytes]] = []
         self._alive = True
         self._answers: dict[int, Callable[[Message], None]] = {}
         self._clicks: dict[int, Callable[[], None]] = {}
@@ -94,7 +95,13 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
 
     def _update_icon(self) -> None:
         self._icon_valid = True
-        self._post(lambda: self._signal("NewIcon"))
+        pixmaps = [_pixmap(self.icon, size) for size in SIZES]
+
+        def show() -> None:
+            self._pixmaps = pixmaps
+            self._signal("NewIcon")
+
+        self._post(show)
 
     def _update_title(self) -> None:
         def tell() -> None:
@@ -221,6 +228,10 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
             name = UNKNOWN_PROPERTY if interface == PROPERTIES else UNKNOWN_METHOD
             self._connection.send(new_error(message, name, "s", (str(error),)))
             return
+        except (TypeError, ValueError, AttributeError) as error:  # arguments that are not what the interface says
+            self._log.warning("cannot answer %s.%s%r: %s", interface, member, body, error)
+            self._connection.send(new_error(message, INVALID_ARGUMENTS, "s", (str(error),)))
+            return
         self._connection.send(new_method_return(message, signature or None, answer))
         # After the answer: a panel waits for it, and does not have to wait for what is clicked.
         if interface == MENU and member == "Event":
@@ -274,7 +285,6 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
         }
 
     def _of_item(self) -> Mapping[str, tuple[str, Any]]:
-        pixmaps = [_pixmap(self.icon, size) for size in SIZES] if self.icon else []
         return {
             "Category": ("s", "ApplicationStatus"),
             "Id": ("s", self.name),
@@ -283,7 +293,7 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
             "WindowId": ("i", 0),
             "IconName": ("s", ""),
             "IconThemePath": ("s", ""),
-            "IconPixmap": ("a(iiay)", pixmaps),
+            "IconPixmap": ("a(iiay)", self._pixmaps),
             "OverlayIconName": ("s", ""),
             "AttentionIconName": ("s", ""),
             "ToolTip": ("(sa(iiay)ss)", ("", [], self.title, "")),
@@ -292,7 +302,6 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
         }
 
 
-@lru_cache(maxsize=64)
 def _pixmap(image: Image.Image, size: int) -> tuple[int, int, bytes]:
     """Return *image* as the item's IconPixmap wants it: ARGB, 32 bits, in network byte order."""
     red, green, blue, alpha = image.convert("RGBA").resize((size, size), Image.Resampling.LANCZOS).split()
