@@ -22,9 +22,9 @@ def sign(key: str, method: str, path: str, body: bytes, now: float) -> str:
 def is_signed(key: str, method: str, path: str, body: bytes, header: str, now: float) -> bool:
     """Tell whether *header* was made by `sign()` for this very request, not long before *now*."""
     moment, _, digest = header.partition(".")
-    if not (moment.isascii() and moment.isdecimal()) or abs(now - int(moment)) > LIFETIME:
+    if not hmac.compare_digest(digest.encode(), _digest(key, method, path, body, moment).encode()):
         return False
-    return hmac.compare_digest(digest.encode(), _digest(key, method, path, body, moment).encode())
+    return abs(now - int(moment)) <= LIFETIME  # whoever signed it wrote a number
 
 
 def _digest(key: str, method: str, path: str, body: bytes, moment: str) -> str:

@@ -52,6 +52,8 @@ class Commands:
             Verb.OPEN_CONFIGURATION: lambda _: self._show(self._configuration_file()),
             Verb.RUN_NOW: lambda schedule: self._run_now(int(schedule)),
             Verb.CANCEL: lambda run: self._cancel(int(run)),
+            Verb.PAUSE: lambda length: self.web_service(self._url()).pause(length),
+            Verb.RESUME: lambda _: self.web_service(self._url()).resume(),
             Verb.START_AT_LOGIN: lambda _: self._switch_login_start(),
             Verb.NOTIFY: lambda _: self._switch_notifications(),
             Verb.CHECK_UP: lambda _: self._check_up(),

@@ -33,7 +33,7 @@ class Newspaper:
 
     _told: set[int] | None = None
     _failing: frozenset[str] = field(default_factory=frozenset)
-    _low: str = ""
+    _low: bool = False
 
     def issue(self, seen: Observation) -> Sequence[News]:
         """Return the news since the last issue; the first one tells nothing of runs that are over."""
@@ -65,10 +65,9 @@ class Newspaper:
                 yield News(f"{short(each.name)} works again", each.reason, Command(Verb.OPEN_RUN, str(each.run)))
 
     def _of_disk(self, seen: Observation) -> Iterable[News]:
-        low = seen.activity.disk_is_low if seen.activity is not None else self._low
-        if low and not self._low:
-            yield News("The disk is nearly full", low, Command(Verb.OPEN_ADMIN))
-        self._low = low
+        if seen.disk_is_low and not self._low:
+            yield News("The disk is nearly full", seen.disk_is_low, Command(Verb.OPEN_DATA))
+        self._low = bool(seen.disk_is_low)
 
 
 def _failed(failure: Failure) -> News:

@@ -67,7 +67,6 @@ class Activity:
     upcoming: Sequence[Upcoming] = ()
     runnable: Sequence[Runnable] = ()
     pause: Pause | None = None
-    disk_is_low: str = ""
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Self:
@@ -81,7 +80,6 @@ class Activity:
             upcoming=tuple(Upcoming(each["schedule"], each["name"], _moment(each["at"])) for each in told["upcoming"]),
             runnable=tuple(Runnable(each["schedule"], each["name"]) for each in told["runnable"]),
             pause=None if pause is None else Pause(_moment(pause["until"]) if pause["until"] else None),
-            disk_is_low=str(told["disk_is_low"]),
         )
 
 
@@ -105,11 +103,13 @@ class Observation:
     url: str = ""
     problem: str = ""
     activity: Activity | None = None
+    disk_is_low: str = ""
+    """How much room is left where the data folder is, when that is little; else empty."""
 
     @classmethod
-    def of_snapshot(cls, snapshot: Mapping[str, Any], activity: Activity | None) -> Self:
+    def of_snapshot(cls, snapshot: Mapping[str, Any], activity: Activity | None, disk_is_low: str = "") -> Self:
         services = tuple(Service(each["name"], each["state"], each["reason"]) for each in snapshot["services"])
-        return cls(snapshot["state"], services, snapshot["url"], snapshot["problem"], activity)
+        return cls(snapshot["state"], services, snapshot["url"], snapshot["problem"], activity, disk_is_low)
 
     @property
     def look(self) -> Look:

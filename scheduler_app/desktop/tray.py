@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import shutil
 import threading
 import time
 from datetime import datetime
@@ -28,6 +29,8 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the supervisor; asking costs it less than a millisecond."""
 ACTIVITY_EVERY = 2.0
 """Seconds between two questions to the web service."""
+LITTLE_ROOM = 200_000_000
+"""Bytes: a log rotates at a few MB, a database grows by some a day; below this there is no day left to react."""
 NO_HOST_AFTER = 5.0
 """Seconds after which a missing panel is told: at login the tray may be there before it."""
 
@@ -97,7 +100,11 @@ class Tray:
         if time.monotonic() >= self._ask_at:
             self._ask_at = time.monotonic() + ACTIVITY_EVERY
             self._activity = self._ask_web_service(snapshot["url"])
-        return Observation.of_snapshot(snapshot, self._activity)
+        return Observation.of_snapshot(snapshot, self._activity, self._disk_is_low())
+
+    def _disk_is_low(self) -> str:
+        free = shutil.disk_usage(self._paths.data).free
+        return f"{free // 1_000_000:,} MB are left where {self._paths.data} is." if free < LITTLE_ROOM else ""
 
     def _ask_web_service(self, url: str) -> Activity | None:
         try:

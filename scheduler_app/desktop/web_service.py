@@ -37,6 +37,13 @@ class WebService:
     def cancel(self, run: int) -> None:
         self._ask("POST", "/desktop/cancel/", {"run": run})
 
+    def pause(self, length: str) -> None:
+        """Pause all schedules for one of menu.PAUSES."""
+        self._ask("POST", "/desktop/pause/", {"length": length})
+
+    def resume(self) -> None:
+        self._ask("POST", "/desktop/resume/", {})
+
     def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = b"" if content is None else json.dumps(content).encode()
         header = desktop_signature.sign(self._key, method, path, body, time.time())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -13,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
+from beat_config import pausing
 from beat_config.models import Schedule, SchedulePolicy
 from beat_config.running_now import run_now
 from beat_config.schedules import ArgumentsError
@@ -52,7 +54,7 @@ def activity(_request: HttpRequest) -> HttpResponse:
     """Tell what runs, what failed, what comes next and what can be started."""
     now = timezone.now()
     running = Run.objects.filter(state=State.RUNNING)
-    latest = _latest(now)
+    latest, pause = _latest(now), pausing.current(now)
     failures = [run for run in latest if run.state in BAD]
     return JsonResponse(
         {
@@ -64,6 +66,7 @@ def activity(_request: HttpRequest) -> HttpResponse:
             "recovered": [_outcome(run) for run in _recovered(latest)][:SHOWN],
             "upcoming": [*_upcoming()],
             "runnable": [*_runnable()],
+            "pause": None if pause is None else {"until": pause.end},
         }
     )
 
@@ -88,6 +91,27 @@ def cancel_run(request: HttpRequest) -> HttpResponse:
     if claims.cancel(_number(request, "run"), by=BY, now=timezone.now()):
         return JsonResponse({})
     return _refused("cannot cancel it: the run has ended already")
+
+
+@signed
+@require_POST
+def pause_schedules(request: HttpRequest) -> HttpResponse:
+    """Pause all schedules: {"length": 15m, 1h, tomorrow or resumed}."""
+    now = timezone.now()
+    try:
+        end = pausing.end_of(str(_value(request, "length")), now, ZoneInfo(settings.TIME_ZONE))
+    except ValueError as error:
+        return _refused(str(error))
+    pausing.pause(end, by=BY, now=now)
+    return JsonResponse({})
+
+
+@signed
+@require_POST
+def resume_schedules(_request: HttpRequest) -> HttpResponse:
+    """End the pause; nothing happens when there is none."""
+    pausing.resume(timezone.now())
+    return JsonResponse({})
 
 
 def _latest(now: datetime) -> list[Run]:
@@ -140,12 +164,17 @@ def _name(run: Run) -> str:
     return run.schedule_name or catalogue.title(run.job)
 
 
+def _value(request: HttpRequest, name: str) -> object:
+    """Return what the request's JSON has under *name*; None where there is nothing."""
+    try:
+        return json.loads(request.body)[name]
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
 def _number(request: HttpRequest, name: str) -> int:
     """Return the whole number under *name*; 0, which nothing has, where there is none."""
-    try:
-        value = json.loads(request.body)[name]
-    except (ValueError, LookupError, TypeError):
-        return 0
+    value = _value(request, name)
     return value if isinstance(value, int) else 0
 
 

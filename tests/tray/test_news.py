@@ -75,8 +75,10 @@ def test_a_service_in_a_crash_loop_is_told_when_it_begins():
 def test_a_disk_that_is_nearly_full_is_told_once():
     paper = Newspaper()
 
-    assert [news.title for news in paper.issue(seen(disk_is_low="80 MB are left"))] == ["The disk is nearly full"]
-    assert paper.issue(seen(disk_is_low="79 MB are left")) == []
+    assert [news.title for news in paper.issue(Observation("running", disk_is_low="80 MB are left"))] == [
+        "The disk is nearly full"
+    ]
+    assert paper.issue(Observation("running", disk_is_low="79 MB are left")) == []
 
 
 def test_a_long_reason_is_clipped_to_what_every_system_takes():
