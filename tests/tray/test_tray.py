@@ -131,7 +131,8 @@ def test_everything_is_started_watched_and_stopped_from_the_tray(desktop, panel,
         icon.wait_for("State: running")
 
         icon.click("Services", "worker-1", "Stop")
-        icon.wait_for("State: degraded (worker-1)")
+        icon.wait_for("Services", "worker-1: stopped")
+        assert icon.find("State: ")["label"] == "State: degraded (worker-1)"
         icon.click("Services", "worker-1", "Start")
         wait_until(lambda: icon.find("State: ")["label"] == "State: running", TIMEOUT, "running again")
 
