@@ -24,14 +24,16 @@ class ServiceRecord:
     def __init__(self, kind: Service.Kind) -> None:
         host, pid = socket.gethostname(), os.getpid()
         self.instance = os.environ.get("SCHEDULER_SERVICE_ID") or f"{kind}@{host}:{pid}:{uuid.uuid4().hex[:8]}"
+        self.broker_away_since: datetime | None = None
         self._columns = {"kind": kind, "host": host, "pid": pid, "started_at": timezone.now()}
 
     def write(self, now: datetime) -> None:
         """Say alive; the first time, also forget services that nobody has seen for a day."""
-        if Service.objects.filter(instance=self.instance).update(seen_at=now) == 1:
+        changing = {"seen_at": now, "broker_away_since": self.broker_away_since}
+        if Service.objects.filter(instance=self.instance).update(**changing) == 1:
             return
         Service.objects.filter(seen_at__lt=now - FORGET_AFTER).delete()
-        Service.objects.update_or_create(instance=self.instance, defaults={**self._columns, "seen_at": now})
+        Service.objects.update_or_create(instance=self.instance, defaults={**self._columns, **changing})
 
     def remove(self) -> None:
         Service.objects.filter(instance=self.instance).delete()
