@@ -11,7 +11,7 @@ sends nothing twice.
 
 from typing import Any
 
-from kombu import Producer
+from kombu.messaging import Producer
 
 TRANSIENT = 1  # AMQP's delivery mode
 

@@ -44,7 +44,7 @@ class AliveThread(threading.Thread):
 
     def __init__(self, record: ServiceRecord) -> None:
         super().__init__(name="alive", daemon=True)
-        self._record = record
+        self.record = record
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -55,13 +55,13 @@ class AliveThread(threading.Thread):
         try:
             while True:
                 try:
-                    self._record.write(timezone.now())
+                    self.record.write(timezone.now())
                 except DatabaseError as error:
                     logger.warning("cannot say in the database that this worker is alive: %s", error)
                     connection.close_if_unusable_or_obsolete()
                 if self._stopping.wait(INTERVAL):
                     break
-            self._record.remove()
+            self.record.remove()
         except DatabaseError as error:
             logger.warning("cannot take this worker off the database's list: %s", error)
         finally:

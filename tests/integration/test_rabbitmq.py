@@ -18,6 +18,7 @@ from kombu import Connection, Exchange, Producer, Queue
 
 from scheduler_app import broker, platforms
 from scheduler_app.broker import node_credentials
+from scheduler_app.supervisor.amqp_check import UnusableError
 from tests import servers
 from tests.waiting import wait_until
 
@@ -69,14 +70,15 @@ def test_guest_is_refused(running):
 def test_another_password_is_refused_and_does_not_count_as_ready(running, monkeypatch):
     wrong = replace(node_credentials(running.node.paths), password="wrong")
     monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.node_credentials", lambda _: wrong)
-    assert not running.node.is_ready()
+    with pytest.raises(UnusableError, match="ACCESS_REFUSED"):
+        running.node.is_ready()
 
 
 def test_an_open_port_alone_does_not_count_as_ready(running, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         elsewhere = replace(node_credentials(running.node.paths), port=server.getsockname()[1])
         monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.node_credentials", lambda _: elsewhere)
-        monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.HANDSHAKE_TIMEOUT", 0.2)
+        monkeypatch.setattr("scheduler_app.supervisor.amqp_check.ANSWER_LIMIT", 0.2)
         assert not running.node.is_ready()
 
 
