@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, stopping
+from jobs import catalogue, claims, lending, stopping
 from jobs.claims import Claim, Hold, Outcome
 from jobs.models import Run, RunOutput
 from jobs.output import OutputBuffer
@@ -113,6 +113,7 @@ class _Execution:
 
     def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta) -> None:
         self._held = held
+        self._job = job
         self._tree = tree
         self._lease = lease
         limit = held.run.time_limit or job.timeout
@@ -152,7 +153,8 @@ class _Execution:
     def _hand_over(self) -> None:
         run = self._held.run
         folder = settings.SCHEDULER_PATHS.jobs
-        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder)})
+        lent = lending.lent_to(self._job)
+        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder), "lent": lent})
         stdin = self._tree.popen.stdin
         assert stdin is not None  # noqa: S101 - spawned with pipes
         try:
