@@ -8,13 +8,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from kombu import Connection
 
 from scheduler_app import platforms
 from scheduler_app.broker import node_credentials
@@ -208,6 +209,33 @@ def rabbitmq(folder: Path) -> Iterator[RunningNode]:
         assert tree.popen.stdin is not None
         tree.popen.stdin.close()
         tree.close()
+
+
+class Restarting:
+    """A private node that a test kills and starts again; started when it is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        self._stack = ExitStack()
+        self._running = self._stack.enter_context(rabbitmq(self._folder))
+        self.url = self._running.url
+
+    def kill(self) -> None:
+        self._running.tree.kill()
+        self._running.tree.popen.wait(STOP_TIMEOUT)
+        self._stack.close()
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def messages(self, queue: str) -> int:
+        """Return how many messages wait in *queue*, not counting those that workers hold."""
+        with Connection(self.url) as connection:
+            return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
 
 
 def private_node(folder: Path) -> PrivateNode:
