@@ -187,8 +187,10 @@ class RunningNode:
 
 
 @contextmanager
-def rabbitmq(folder: Path) -> Iterator[RunningNode]:
+def rabbitmq(folder: Path, *options: str) -> Iterator[RunningNode]:
     """Run a private node in the data folder *folder*, which may be used again; yield it when it is ready.
+
+    *options* are added to its command line.
 
     Raises MissingServer when RabbitMQ or Erlang is not installed.
     """
@@ -196,7 +198,9 @@ def rabbitmq(folder: Path) -> Iterator[RunningNode]:
     node.write_configuration()
     log = folder / "rabbitmq.log"
     with log.open("ab") as output:
-        tree = platforms.spawn(node.argv(), env=node.environment(), stdout=output, stderr=subprocess.STDOUT)
+        tree = platforms.spawn(
+            [*node.argv(), *options], env=node.environment(), stdout=output, stderr=subprocess.STDOUT
+        )
     running = RunningNode(node, tree, log)
     try:
         wait_until(lambda: _has_come_up(running), START_TIMEOUT, "the RabbitMQ node is ready")

@@ -45,6 +45,9 @@ LIFELINE = (
 # elects a leader (seen with RabbitMQ 3.10.8): every use of it would time out. This makes it an empty queue.
 ELECTION = "catch [ra:trigger_election({Name, node()}) || {Name, _} <- ra_directory:list_registered(quorum_queues)]."
 
+# Would start epmd after a minute, on every interface, although nobody is to find this node.
+NO_EPMD = "catch supervisor:terminate_child(rabbit_sup, rabbit_epmd_monitor_sup)."
+
 # As RabbitMQ's own start script has them, and: no busy waiting, two schedulers instead of one a core.
 EMULATOR_OPTIONS = (
     *("+W", "w", "+B", "i", "+S", "2:2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
@@ -68,7 +71,7 @@ class PrivateNode:
             str(self.installation.erl),
             *EMULATOR_OPTIONS,
             *("-noshell", "-boot", "start_sasl"),
-            *("-eval", LIFELINE, "-s", "rabbit", "boot", "-eval", ELECTION),
+            *("-eval", LIFELINE, "-s", "rabbit", "boot", "-eval", ELECTION, "-eval", NO_EPMD),
             *("-sname", NODE_NAME, "-start_epmd", "false", "-dist_listen", "false"),
             # Nothing listens there; RabbitMQ asks for the number while it boots, and would wait for epmd's answer.
             *("-erl_epmd_port", "1"),
@@ -94,6 +97,7 @@ class PrivateNode:
             # Windows' Erlang looks for the cookie here; elsewhere there is no drive and nothing reads them.
             **({"HOMEDRIVE": home.drive, "HOMEPATH": str(home)[len(home.drive) :]} if home.drive else {}),
             "ERL_LIBS": str(self.installation.home / "plugins"),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",  # should anything start it after all
             "ERL_CRASH_DUMP_SECONDS": "0",  # none is written
             "ERL_MAX_PORTS": "4096",
             "ERL_MAX_ETS_TABLES": "50000",

@@ -137,9 +137,7 @@ def test_a_node_killed_in_the_middle_of_5000_messages_and_of_a_job_loses_and_dou
     scene.node.kill()
     waiting = len(written(scene))
     scene.node.start()
-    back = time.monotonic()
     wait_until(lambda: len(written(scene)) > waiting + 10, BACK_WITHIN, "runs go on")
-    print(f"back after {time.monotonic() - back:.1f} s")
 
     wait_until(lambda: len(set(written(scene))) == RUNS, ALL_DONE, "all runs are done")
     wait_until(lambda: state() == "succeeded", 30, "the slow run has ended")
@@ -160,7 +158,6 @@ def test_after_a_cut_without_a_word_all_are_back_within_ten_seconds_and_the_logs
     scene.python(MAKE_RUNS, "cut", 1, scene.ledger)
     away = "SELECT kind FROM jobs_service WHERE broker_away_since IS NOT NULL"
     wait_until(lambda: len(query(scene, away)) == 3, 30, "beat and both workers say that the broker is away")
-    print(f"all say so after {time.monotonic() - cut:.1f} s")
     while time.monotonic() - cut < CUT_FOR:
         time.sleep(0.1)
 
@@ -170,7 +167,6 @@ def test_after_a_cut_without_a_word_all_are_back_within_ten_seconds_and_the_logs
     wait_until(lambda: "cut0" in written(scene), BACK_WITHIN, "the run that waited")
     took = time.monotonic() - back
     said = {name: count - before[name] for name, count in lines(scene).items()}
-    print(f"back after {took:.1f} s; lines: {said}")
     assert took < BACK_WITHIN
     assert sum(said.values()) < LINES_AT_MOST, said
     wait_until(lambda: query(scene, away) == [], 15, "nobody says so any more")

@@ -26,12 +26,17 @@ pytestmark = pytest.mark.needs("rabbitmq")
 
 ROOT = Path(__file__).parents[2]
 JOBS = Queue("jobs", Exchange("work", "direct"), routing_key="jobs", queue_arguments={"x-queue-type": "quorum"})
+EPMD_MONITOR = "whereis(rabbit_epmd_monitor)"
 CONFIRMS = {"confirm_publish": True}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with servers.rabbitmq(tmp_path_factory.mktemp("node")) as node:
+    folder = tmp_path_factory.mktemp("node")
+    told = (folder / "monitor").as_posix()
+    with servers.rabbitmq(
+        folder, "-eval", f'file:write_file("{told}", io_lib:format("~p", [{EPMD_MONITOR}])).'
+    ) as node:
         yield node
 
 
@@ -91,6 +96,10 @@ def test_nothing_but_amqp_listens_and_that_on_loopback_only(running):
     ]
     assert listening == [("127.0.0.1", node_credentials(running.node.paths).port)]
     assert "epmd" not in [process.name() for process in processes_of(running)]
+    # It would start epmd on all interfaces, a minute after the boot.
+    told = running.node.paths.data / "monitor"
+    wait_until(told.exists, 10, "the node has told")
+    assert told.read_text() == "undefined"
 
 
 def test_no_secret_is_on_the_command_line_or_in_the_environment_or_readable_by_others(running):
