@@ -33,7 +33,7 @@ class MissingServer(Exception):  # noqa: N818 - it is not the test that is wrong
 
 @cache
 def missing(server: str) -> str | None:
-    """Return why *server* (rabbitmq, postgresql, chromium) cannot be used here; None when it can."""
+    """Return why *server* (rabbitmq, postgresql, chromium, dbus) cannot be used here; None when it can."""
     try:
         _CHECKS[server]()
     except MissingServer as reason:
@@ -268,8 +268,16 @@ def chromium() -> str:
     raise MissingServer("Chromium is not installed")
 
 
+def dbus_daemon() -> str:
+    """Return the path of D-Bus's message bus; raises MissingServer when there is none."""
+    if found := shutil.which("dbus-daemon"):
+        return found
+    raise MissingServer("dbus-daemon is not installed")
+
+
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
+    "dbus": dbus_daemon,
 }
