@@ -75,17 +75,18 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 
     def ensure_connected(self, conn: Any) -> Any:
         """Wait for the broker, for as long as it takes, and return the connection."""
-        away_since = timezone.now()
+        away_since, address = timezone.now(), self.app.broker_address()
         tell_at = time.monotonic() + BOOTING
 
         def tell(error: BaseException, _pause: float) -> None:
-            nonlocal tell_at
+            nonlocal tell_at, address
             worker.broker_away(away_since)
             if time.monotonic() >= tell_at:
                 tell_at += TELL_EVERY
                 logger.warning("no broker at %s: %s; asking until there is one", conn.as_uri(), error)
             # A private node whose port was taken is at another one.
-            if (address := self.app.broker_address()) != conn.as_uri(include_password=True):
+            if (now_at := self.app.broker_address()) != address:
+                address = now_at
                 conn.switch(address)
 
         conn.ensure_connection(
