@@ -14,6 +14,7 @@ Importing this package imports neither Django nor Celery nor pydantic: every run
 
 from jobs.errors import JobFailed
 from jobs.parameters import Check, Code, Label, Lines, Size
+from jobs.progress_file import progress
 from jobs.registry import job
 
-__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "Size", "job"]
+__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "Size", "job", "progress"]

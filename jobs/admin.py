@@ -153,6 +153,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "running": state is State.RUNNING,
         "job_title": catalogue.title(run.job),
         "took": wording.seconds(wording.duration(run, now)),
+        "progress": wording.progress(run),
         "waits_until": wording.waits_until(run, now),
         "attempt_before": (run.terms or {}).get(terms.PREVIOUS),
         "attempt_after": (run.terms or {}).get(terms.NEXT),

@@ -7,7 +7,7 @@ the oldest of them.
 
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -63,6 +63,11 @@ class Hold(Enum):
     LOST = "lost"
 
 
+def waiting(run_id: int, attempt: int) -> Run | None:
+    """Return the run if it waits to be started."""
+    return Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING)).first()
+
+
 def claim(
     run_id: int,
     attempt: int,
@@ -70,13 +75,14 @@ def claim(
     worker: str,
     lease: timedelta,
     now: datetime,
-    rules: Callable[[Run], Rules] = lambda _: NO_RULES,
+    rules: Rules = NO_RULES,
+    process: Mapping[str, Any] | None = None,
 ) -> Claim | None:
     """Take the run, or return None when somebody else has it, it has ended, it has expired, or its turn is later.
 
-    *rules* tells what its job says, once it is known which run it is.
+    *rules* is what its job says; *process* is what is going to execute it.
     """
-    run = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING)).first()
+    run = waiting(run_id, attempt)
     if run is None:
         return None
     token = uuid.uuid4()
@@ -88,8 +94,10 @@ def claim(
         "worker": worker,
         "dispatch_at": None,
         "reason": "",
-        **_agreed(run, rules(run)),
+        **_agreed(run, rules),
     }
+    if process is not None:
+        columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.PROCESS: process}
     mine = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
     mine = mine.filter(Q(expires_at=None) | Q(expires_at__gt=now))
     for _ in range(CLAIM_TRIES):
@@ -162,9 +170,19 @@ def replace(key: str, *, by: int, now: datetime) -> None:
         release([key], now)
 
 
-def interrupt_expired(now: datetime) -> int:
-    """Mark the runs whose worker stopped renewing its lease, run those again that want it; return how many."""
-    return sum(_interrupt(run, now) for run in _expired(now)[:BATCH])
+def tell_progress(held: Claim, progress: Sequence[Any]) -> None:
+    """Store how far the run has come."""
+    told = {**(held.run.terms or {}), terms.PROGRESS: [*progress]}
+    if _held(held).update(terms=told) == 1:
+        held.run.terms = told
+
+
+def interrupt_expired(now: datetime, is_over: Callable[[Run, datetime], bool] = lambda *_: True) -> int:
+    """Mark the runs whose worker stopped renewing its lease, run those again that want it; return how many.
+
+    *is_over* has to make sure that nothing of the run goes on any more; one of which it cannot say so stays as it is.
+    """
+    return sum(_interrupt(run, now) for run in _expired(now)[:BATCH] if is_over(run, now))
 
 
 def expire_waiting(now: datetime) -> int:
@@ -205,13 +223,16 @@ def _held(held: Claim) -> QuerySet[Run]:
 
 def _end(running: QuerySet[Run], run: Run, now: datetime, *, state: State, reason: str, **columns: object) -> bool:
     """End *run* if it is still in *running*, and let what its end allows begin; inside a transaction."""
-    columns |= {"state": state, "finished_at": now, "token": None, "lease_until": None}
+    gone = (terms.PROCESS, terms.PROGRESS) if state == State.SUCCEEDED else (terms.PROCESS,)
+    left = terms.without(run.terms, *gone)
+    columns |= {"terms": left, "state": state, "finished_at": now, "token": None, "lease_until": None}
     retry = terms.retry_of(run.terms)
     if retry and state in retry.on and run.attempt < run.max_attempts:
         again = f"{reason}; run again, attempt {run.attempt + 1} of {run.max_attempts}"
         # One that somebody wants to end is not run again.
         if running.filter(cancel_requested_at=None).update(reason=again, **columns) == 1:
             wait = retry.wait(run.attempt, random.random())  # noqa: S311 - nothing secret
+            run.terms = left
             _begin_again(run, _ENDED_AS[state], now, now + wait)
             return True
     if running.update(reason=reason, **columns) != 1:
@@ -235,7 +256,7 @@ def _begin_again(run: Run, ended: str, now: datetime, start_at: datetime) -> Non
     attempt = Run.objects.create(
         **{name: getattr(run, name) for name in _KEPT_BY_AN_ATTEMPT},
         attempt=run.attempt + 1,
-        terms={**(run.terms or {}), terms.PREVIOUS: run.pk},
+        terms={**(terms.kept(run.terms) or {}), terms.PREVIOUS: run.pk},
         reason=f"run {run.pk} {ended}; attempt {run.attempt + 1} of {run.max_attempts}",
         created_at=now,
         dispatch_at=start_at,

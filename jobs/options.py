@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict
 
 from jobs.durations import parse_duration
 from jobs.errors import JobDefinitionError
 from jobs.retries import RETRIED, Retry
+from jobs.sizes import parse_size
 from jobs.states import State
 
 MOST_RETRIES = 100
+LEAST_MEMORY = 50_000_000
 USUAL_DELAY = timedelta(minutes=1)
 USUALLY_RETRIED = (State.FAILED, State.TIMED_OUT)
 
@@ -21,12 +25,20 @@ class RawOptions(TypedDict, total=False):
     retries: int
     retry_delay: str | float | timedelta
     retry_on: tuple[str, ...]
+    memory: str | int
+    nice: int
+    folder: str | Path
+    environment: Mapping[str, str]
 
 
 class Options(NamedTuple):
     timeout: timedelta | None = None
     retries: int = 0
     retry: Retry | None = None
+    memory: int | None = None  # bytes
+    nice: int | None = None
+    folder: Path | None = None
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 def check_options(raw: Mapping[str, Any], function: str) -> Options:
@@ -79,9 +91,42 @@ def _states(value: object) -> tuple[State, ...]:
     return tuple(State(name) for name in names)
 
 
+def _memory(value: object) -> int:
+    size = parse_size(value)
+    if size < LEAST_MEMORY:
+        raise ValueError("at least 50MB are needed: Python itself takes 20")
+    return size
+
+
+def _nice(value: object) -> int:
+    if type(value) is not int or not -20 <= value <= 19:  # noqa: PLR2004 - setpriority(2)
+        raise ValueError("a whole number from -20 (first of all) to 19 (after everything else) is needed")
+    return value
+
+
+def _folder(value: object) -> Path:
+    folder = Path(value).expanduser() if isinstance(value, str | Path) else None
+    if folder is None or not folder.is_absolute():
+        raise ValueError("a whole path is needed, such as /srv/data or ~/data")
+    return folder
+
+
+def _environment(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError('a dict is needed, such as {"LANG": "C"}')  # noqa: TRY004 - one error for all that does not fit
+    for name, text in value.items():
+        if not isinstance(name, str) or not isinstance(text, str) or not name or "=" in name or "\0" in name + text:
+            raise ValueError(f"{name!r}: {text!r} cannot be an environment variable: both are text, the name without =")
+    return dict(value)
+
+
 _READERS = {
     "timeout": _timeout,
     "retries": _retries,
     "retry_delay": parse_duration,
     "retry_on": _states,
+    "memory": _memory,
+    "nice": _nice,
+    "folder": _folder,
+    "environment": _environment,
 }

@@ -81,6 +81,10 @@ def job(
     timeout       ends a run that takes longer
     retries       how often a run that went wrong is tried again, retry_delay ("1m") later each time
     retry_on      what "went wrong" is: "failed", "timed_out" (both by default), "interrupted" (by a crash)
+    memory        what each of its processes may use ("500MB"); on Windows all of them together
+    nice          how much it stands back for other programs: 1 to 19, 10 is usual
+    folder        where it runs; by default the home folder
+    environment   variables in addition to those it has anyway
     """
 
     def declare(function: Function) -> Function:

@@ -21,7 +21,7 @@ __all__ = ["MASK", "Config", "ConfigError", "Problem", "Secret", "Shown", "load"
 PREFIX = "SCHEDULER_"
 # Variables that this program sets for its own children; none of them is a setting.
 NOT_SETTINGS = frozenset(
-    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "TREE", "RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
+    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "TREE", "RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT", "PROGRESS")
 )
 
 
@@ -97,6 +97,7 @@ class Worker:
 class Jobs:
     folder: Annotated[Path | None, kinds.folder()] = None  # None: <data>/jobs
     output_limit: Annotated[int, kinds.size()] = 1_000_000  # bytes kept of one run's output
+    environment: Annotated[tuple[str, ...], kinds.texts()] = ()  # variables that jobs see; none named: all
 
 
 MailSecurity = Literal["none", "starttls", "tls"]

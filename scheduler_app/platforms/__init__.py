@@ -5,16 +5,20 @@ Imports the standard library alone until processes are involved, so that a bare 
 
 import sys
 
-from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree
+from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree, Root
 from scheduler_app.platforms.rabbitmq import RabbitMQInstallation, find_rabbitmq
 
 if sys.platform == "win32":
     from scheduler_app.platforms.windows import (
+        adopt_orphans,
         control_address,
         default_pool,
+        end_descendants,
+        end_tree,
         has_display,
         is_restricted,
         kill_own_tree,
+        limit_this_process,
         login_start,
         pystray_backend,
         rabbitmq_install_hint,
@@ -29,11 +33,15 @@ if sys.platform == "win32":
     )
 else:
     from scheduler_app.platforms.posix import (
+        adopt_orphans,
         control_address,
         default_pool,
+        end_descendants,
+        end_tree,
         has_display,
         is_restricted,
         kill_own_tree,
+        limit_this_process,
         login_start,
         pystray_backend,
         rabbitmq_install_hint,
@@ -53,12 +61,17 @@ __all__ = [
     "TREE_VARIABLE",
     "ProcessTree",
     "RabbitMQInstallation",
+    "Root",
+    "adopt_orphans",
     "control_address",
     "default_pool",
+    "end_descendants",
+    "end_tree",
     "find_rabbitmq",
     "has_display",
     "is_restricted",
     "kill_own_tree",
+    "limit_this_process",
     "login_start",
     "port_holder",
     "pystray_backend",

@@ -44,7 +44,7 @@ def test_the_documented_defaults(tmp_path):
         None,
     )
     assert dataclasses.astuple(config.worker) == ("auto", None, 1, 30.0, 30.0)
-    assert dataclasses.astuple(config.jobs) == (None, 1_000_000)
+    assert dataclasses.astuple(config.jobs) == (None, 1_000_000, ())
     assert dataclasses.astuple(config.logs) == ("info", 5_000_000, 5)
     assert config.general.time_zone is None
 
@@ -74,6 +74,7 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
         [jobs]
         folder = "mine"
         output_limit = "2MB"
+        environment = ["SHOP_*"]
         [logs]
         level = "debug"
         max_size = "1 MiB"
@@ -92,7 +93,7 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
     assert (config.broker.kind, config.broker.url) == ("rabbitmq", Secret("amqp://me:pw@host:5672/v"))
     assert config.database.url == Secret("postgresql://me:pw@host/name")
     assert dataclasses.astuple(config.worker) == ("solo", 2, 3, 90.0, 0.5)
-    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000)
+    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000, ("SHOP_*",))
     assert dataclasses.astuple(config.logs) == ("debug", 1_048_576, 0)
     assert config.security.key == Secret("s3cret")
 
