@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from jobs import Check, JobFailed, Label, job
+from jobs import Check, JobFailed, Label, SecretText, job
 from scheduler_app.platforms import command_line
 
 # What sh(1) says: POSIX, Shell & Utilities, 2.8.2 "Exit Status for Commands".
@@ -21,7 +21,7 @@ _SHELL_CHARACTERS = set("|&;<>*?$~`")
 _USE_THE_SHELL = 'switch on "Use the system\'s shell"'
 
 
-def _check_environment(environment: dict[str, str]) -> None:
+def _check_environment(environment: dict[str, object]) -> None:
     for name in environment:
         if not name or "=" in name:
             raise ValueError(f"{name!r} cannot be the name of an environment variable: it is empty or holds a =")
@@ -37,6 +37,9 @@ def run_command(
     command: str,
     folder: Annotated[Path | None, Label("Working folder")] = None,
     environment: Annotated[dict[str, str], Label("Environment variables"), Check(_check_environment)] = {},  # noqa: B006 - only a form's default; every call passes its own
+    secrets: Annotated[
+        dict[str, SecretText], Label("Secrets as environment variables"), Check(_check_environment)
+    ] = {},  # noqa: B006 - as above
     shell: Annotated[bool, Label("Use the system's shell")] = False,
     accepted_exit_codes: Annotated[tuple[int, ...], Check(_check_accepted)] = (0,),
 ) -> None:
@@ -48,6 +51,7 @@ def run_command(
         command: The program and its arguments, such as: rsync -a "/home/me/My Pictures" /mnt/backup
         folder: Where the command runs; it must exist. Empty: where the scheduler runs.
         environment: Variables that the command gets in addition to the scheduler's own.
+        secrets: Passwords and the like, which the command reads from variables of these names.
         shell: Needed for pipes, redirection, variables and wildcards. Without it, such characters are passed on as
             they are.
         accepted_exit_codes: The exit codes that mean success.
@@ -61,7 +65,7 @@ def run_command(
             arguments,
             shell=shell,
             cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **{name: text.get_secret_value() for name, text in secrets.items()}},
             stdin=subprocess.DEVNULL,
             check=False,
         ).returncode
