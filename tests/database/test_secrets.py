@@ -30,7 +30,8 @@ def sign_in(password: SecretText, spare: SecretText | None = None):
     for character in text:
         sys.stdout.write(character)
         sys.stdout.flush()
-    print(" sent", file=sys.stderr)
+    print(" sent")
+    print("spelled", text, file=sys.stderr)
     print("argv", sys.argv, "environment", [name for name, value in os.environ.items() if text in value])
 
 @job
@@ -99,7 +100,8 @@ def test_a_typed_value_is_stored_as_a_secret_and_reaches_only_the_child(admin):
 
     assert run.state == State.SUCCEEDED, output
     assert f"it is ******** of {len(PASSWORD)}" in output
-    assert "******** sent" in output.replace("\n", "")
+    assert "******** sent" in output
+    assert "spelled ********" in output
     assert "environment []" in output
     assert PASSWORD not in output
     assert PASSWORD.encode() not in stored_bytes()
