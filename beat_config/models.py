@@ -76,8 +76,10 @@ class SchedulePolicy(models.Model):
     look_at = models.DateTimeField(null=True, blank=True, db_default=LOOK_NOW)
     # Interval fires are anchor + k × period: no drift, and an edit moves the anchor.
     anchor = models.DateTimeField(db_default=Now())
-    # What next_fire_at was computed from; when the rows no longer say the same, it is computed anew.
+    # What next_fire_at was computed from; empty: from nothing yet, what is due begins after the anchor.
     fingerprint = models.CharField(max_length=64, blank=True, db_default="")
+    # A line for every change since: when it was, and what the rows said before; see `change_marks` and `past`.
+    changes = models.TextField(blank=True, editable=False, db_default="")
     # Up to when every fire is decided, as the clock of the crontab's zone showed it, with its offset from UTC:
     # what has to be known when the time zone's data change. Empty where no zone matters.
     settled_until = models.CharField(max_length=40, blank=True, db_default="")

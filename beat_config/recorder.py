@@ -160,35 +160,37 @@ class _Batch:
 
     def decide(self, policy: SchedulePolicy) -> None:
         """Plan what is due of *policy* and move its cursor behind it; one that fails is marked instead."""
-        failures = policy.failures
+        failures, looked = policy.failures, False
         try:
-            runs, looked = self._decide(policy)
+            looked = self._is_to_be_looked_at(policy)
+            if looked:
+                self.runs += adoption.look(policy, self.now)
+            runs = self._decide(policy)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this schedule's, and the others go on
             policy.failures = failures
             adoption.mark(policy, error, self.now)
             self.looked.append(policy)
             return
-        (self.looked if looked else self.moved).append(policy)
+        (self.looked if looked or not runs else self.moved).append(policy)
         self.runs += runs
         if any(run.state == State.PENDING for run in runs):
             self.fired.append(policy)
 
-    def _decide(self, policy: SchedulePolicy) -> tuple[list[Run], bool]:
-        runs: list[Run] = []
-        look = policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy) or not policy.schedule.enabled
-        if look:
-            runs = adoption.look(policy, self.now)
+    def _is_to_be_looked_at(self, policy: SchedulePolicy) -> bool:
+        return policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy) or not policy.schedule.enabled
+
+    def _decide(self, policy: SchedulePolicy) -> list[Run]:
         due = policy.next_fire_at
         if policy.error or due is None or due > self.now:
-            return runs, True
+            return []
         blackouts = [blackout_of(row) for row in self.blackouts.get(policy.pk, ())]
         decisions = plan(trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts)
-        runs += [self._run(policy, fire) for fire in decisions.fires]
+        runs = [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
         policy.settled_until = settled(policy, self.now)
         if policy.schedule.one_off and any(run.state == State.PENDING for run in runs):
             policy.next_fire_at = policy.look_at = None
-        return runs, look
+        return runs
 
     def _run(self, policy: SchedulePolicy, fire: Fire) -> Run:
         task = policy.schedule
@@ -249,10 +251,11 @@ class _Batch:
         fired = PeriodicTask.objects.filter(pk__in=[policy.pk for policy in self.fired])
         if self.fired:
             fired.update(last_run_at=self.now, total_run_count=F("total_run_count") + 1)
-        if any(policy.schedule.one_off for policy in self.fired):
-            fired.filter(one_off=True).update(enabled=False)
         cursors.store(self.moved, cursors.CURSOR)
         cursors.store(self.looked, cursors.EVERYTHING)
+        if any(policy.schedule.one_off for policy in self.fired):
+            # Last: this change marks the schedule, as anybody's does.
+            fired.filter(one_off=True).update(enabled=False)
 
 
 def _ended(run: Run, state: State, reason: str, now: datetime) -> Run:

@@ -267,6 +267,23 @@ def test_choosing_another_job_shows_its_parameters(admin):
     assert 'name="parameter_command"' not in page
 
 
+def test_a_new_job_file_is_offered_at_the_next_look_and_a_broken_one_hurts_no_other(admin):
+    folder = settings.SCHEDULER_PATHS.jobs
+    mine, broken = folder / "fresh_own.py", folder / "shattered_own.py"
+    try:
+        assert b"fresh_own" not in admin.get(ADD).content
+        broken.write_text("import nothing_of_this_name\n")
+        mine.write_text("from jobs import job\n@job\ndef fresh_own(days: int = 30) -> None: ...\n")
+        assert b"fresh_own" in admin.get(ADD).content
+        assert b"parameter_days" in admin.get(ADD, {"job": "fresh_own"}).content
+        assert b"shattered_own.py" in admin.get("/admin/").content
+        mine.write_text("from jobs import job\n@job\ndef fresh_own(renamed_days: int = 30) -> None: ...\n")
+        assert b"parameter_renamed_days" in admin.get(ADD, {"job": "fresh_own"}).content
+    finally:
+        mine.unlink(missing_ok=True)
+        broken.unlink(missing_ok=True)
+
+
 def test_a_command_may_only_be_scheduled_by_those_who_may_run_commands(editor):
     assert editor.post(ADD, form()).status_code == 403
     assert not PeriodicTask.objects.exists()

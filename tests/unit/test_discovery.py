@@ -10,7 +10,7 @@ from jobs.discovery import discover, find
 from jobs.errors import UnknownJob
 
 TIDY = "from jobs import job\n@job\ndef tidy(days: int = 30) -> None: ...\n"
-BUILTIN = {"run_command", "call_web_address"}
+BUILTIN = set(discover(None))
 
 
 @pytest.fixture

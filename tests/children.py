@@ -1,0 +1,30 @@
+"""Jobs run as a worker runs them: in a child of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+LIMIT = 60
+
+
+def run_job(job, parameters, *, folder=None, environment=None):
+    """Run a job in a child as a worker does; return (exit code, stdout, stderr)."""
+    environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    request = {"job": job, "parameters": parameters, "folder": str(folder) if folder else None}
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "jobs.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | (environment or {}),
+        start_new_session=True,
+    )
+    with child:
+        child.stdin.write(json.dumps(request).encode() + b"\n")
+        child.stdin.flush()
+        stdin, child.stdin = child.stdin, None
+        out, err = child.communicate(timeout=LIMIT)
+        stdin.close()
+    return child.returncode, out.decode(), err.decode()
