@@ -60,7 +60,8 @@ def _store() -> Any:
     if sys.platform == "win32":
         from keyring.backends import Windows  # noqa: PLC0415
 
-        return Windows.WinVaultKeyring()
+        vault: Any = Windows.WinVaultKeyring
+        return vault()
     import os  # noqa: PLC0415
 
     if not os.environ.get("DBUS_SESSION_BUS_ADDRESS"):

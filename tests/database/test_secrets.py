@@ -118,16 +118,12 @@ def test_typing_another_value_replaces_the_schedules_own_secret(admin):
 
 
 def test_a_typed_value_leaves_a_secret_that_others_use_alone(admin):
-    vault.store("shared", PASSWORD, by="ada")
-    make_task(name="other", task="sign_in", kwargs={"password": {"secret": "shared"}})
-    admin.post("/admin/beat_config/schedule/add/?job=sign_in", form(name="shared", parameter_password_name="shared"))
-    task = PeriodicTask.objects.get(name="shared")
-    admin.post(
-        f"/admin/beat_config/schedule/{task.pk}/change/",
-        form(name="shared", parameter_password_name="shared", parameter_password_value="mine alone"),
-    )
+    admin.post("/admin/beat_config/schedule/add/?job=sign_in", form(parameter_password_value=PASSWORD))
+    task = PeriodicTask.objects.get()
+    make_task(name="other", task="sign_in", kwargs={"password": {"secret": "mine: Password"}})
+    admin.post(f"/admin/beat_config/schedule/{task.pk}/change/", form(parameter_password_value="mine alone"))
 
-    assert vault.values() == {"shared": PASSWORD, "shared: Password": "mine alone"}
+    assert vault.values() == {"mine: Password": PASSWORD, "mine: Password 2": "mine alone"}
 
 
 def test_a_secret_is_chosen_by_its_name_and_the_form_never_shows_a_value(admin):
