@@ -29,7 +29,7 @@ from beat_config.schedules import (
 )
 from jobs import claims
 from jobs.models import Run
-from jobs.states import ACTIVE, State
+from jobs.states import State
 
 logger = logging.getLogger(__name__)
 
@@ -270,7 +270,7 @@ def _lanes(policies: Sequence[SchedulePolicy]) -> dict[str, _Lane]:
     _lock_shared([key for key, policy in keys.items() if key and policy.concurrency_key])
     # The end of a run that another is going to wait for has to wait for that: it releases it.
     kept = {exclusive_key(policy) for policy in policies if policy.overlap in {Overlap.QUEUE, Overlap.REPLACE}}
-    going = Run.objects.filter(state__in=sorted(ACTIVE)).order_by("pk")
+    going = Run.objects.filter(finished_at=None).order_by("pk")
     rows = [
         *going.filter(exclusive_key__in=[key for key in keys if key not in kept]).values(*_OF_A_LANE),
         *going.filter(exclusive_key__in=[key for key in keys if key in kept]).select_for_update().values(*_OF_A_LANE),
@@ -291,7 +291,7 @@ def _keyless(policies: Sequence[SchedulePolicy]) -> dict[int, _Lane]:
     Only to skip is possible beside it: its end releases nothing.
     """
     ids = [policy.pk for policy in policies if policy.overlap == Overlap.SKIP]
-    going = Run.objects.filter(schedule__in=ids, exclusive_key=None, state__in=sorted(ACTIVE)).order_by("-pk")
+    going = Run.objects.filter(schedule__in=ids, exclusive_key=None, finished_at=None).order_by("-pk")
     return {row["schedule_id"]: _lane(row) for row in going.values(*_OF_A_LANE)} if ids else {}
 
 

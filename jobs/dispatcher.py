@@ -75,7 +75,7 @@ class Dispatcher:
         self._publisher.close()
 
     def _take(self, now: datetime) -> Sequence[Mapping[str, Any]]:
-        due = Run.objects.filter(state__in=sorted(WAITING), dispatch_at__lte=now)
+        due = Run.objects.filter(dispatch_at__lte=now)  # which only those that wait have
         if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
             return []
         with self._turns, transaction.atomic():

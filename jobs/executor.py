@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, stopping, vault
+from jobs import catalogue, claims, lending, stopping, vault
 from jobs.claims import Claim, Hold, Outcome
 from jobs.masking import Masker, Patterns
 from jobs.models import Run, RunOutput
@@ -72,7 +72,7 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
     except OSError as problem:
         return Outcome(State.FAILED, f"cannot start a process for the job: {problem}")
     try:
-        return _Execution(held, job, tree, lease, Orders(parameters, Patterns(secrets))).outcome()
+        return _Execution(held, job, tree, lease, _orders(job, parameters, secrets)).outcome()
     finally:
         tree.kill()
         tree.close()
@@ -115,7 +115,13 @@ class Orders(NamedTuple):
     """What the child is to do, with its secrets, and what must not be seen of it: kept in memory only."""
 
     parameters: dict[str, Any]
+    lent: dict[str, Any]
     hidden: Patterns
+
+
+def _orders(job: Job, parameters: dict[str, Any], secrets: list[str]) -> Orders:
+    lent = lending.lent_to(job)
+    return Orders(parameters, lent, Patterns([*secrets, *filter(None, [lent.get("password")])]))
 
 
 class _Execution:
@@ -163,7 +169,8 @@ class _Execution:
     def _hand_over(self) -> None:
         run = self._held.run
         folder = settings.SCHEDULER_PATHS.jobs
-        line = json.dumps({"job": run.job, "parameters": self._orders.parameters, "folder": str(folder)})
+        orders = self._orders
+        line = json.dumps({"job": run.job, "parameters": orders.parameters, "folder": str(folder), "lent": orders.lent})
         stdin = self._tree.popen.stdin
         assert stdin is not None  # noqa: S101 - spawned with pipes
         try:

@@ -346,7 +346,7 @@ def test_the_live_part_of_a_run_is_sent_only_when_it_has_changed(admin):
     version = admin.get(address).context["version"]
 
     assert admin.get(address, {"seen": version}).status_code == 204
-    Run.objects.filter(pk=run.pk).update(state=State.SUCCEEDED)
+    Run.objects.filter(pk=run.pk).update(state=State.SUCCEEDED, dispatch_at=None, finished_at=timezone.now())
     assert admin.get(address, {"seen": version}).status_code == 200
 
 
