@@ -56,7 +56,8 @@ def _store() -> Any:
     if sys.platform == "darwin":
         from keyring.backends import macOS  # noqa: PLC0415 - each system has its own
 
-        return macOS.Keyring()
+        keychain: Any = macOS.Keyring
+        return keychain()
     if sys.platform == "win32":
         from keyring.backends import Windows  # noqa: PLC0415
 
