@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, lending, stopping, vault
+from jobs import catalogue, claims, lending, parents, stopping, vault
 from jobs.claims import Claim, Hold, Outcome
 from jobs.masking import Masker, Patterns
 from jobs.models import Run, RunOutput
@@ -108,6 +108,7 @@ def _environment(run: Run) -> dict[str, str]:
         "SCHEDULER_SCHEDULE": run.schedule_name,
         "SCHEDULER_FIRE_TIME": run.fire_time.isoformat() if run.fire_time else "",
         "SCHEDULER_ATTEMPT": str(run.attempt),
+        **parents.environment(run),
     }
 
 

@@ -11,6 +11,7 @@ from jobs.states import ACTIVE, FINAL, WAITING, State
 class Origin(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     MANUAL = "manual", "By hand"
+    CHAIN = "chain", "Another run"
 
 
 class Run(models.Model):
@@ -117,6 +118,21 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"Run {self.pk}: {self.schedule_name or self.job}"
+
+
+class ChainedRun(models.Model):
+    """A run that another one has started when it ended: once for each pair of a run and a schedule that follows."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="chained")
+    # History outlives what it came from, as in Run.
+    parent = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, related_name="followed_by")
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["parent", "follower"], name="jobs_chainedrun_once")]
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id}, started by run {self.parent_id}"
 
 
 class RunOutput(models.Model):
