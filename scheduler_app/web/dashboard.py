@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from jobs import catalogue, wording
 from jobs.models import Run, Service
 from jobs.services import INTERVAL
 from jobs.states import State
+from scheduler_app import ballast
 
 SHOWN = 8
 # A service is missed after three times without its sign of life.
@@ -57,6 +59,10 @@ def problems(now: datetime) -> list[str]:
         found.append("Nothing is being scheduled: no beat runs. Start it with scheduler-app start.")
     if Service.Kind.WORKER not in alive:
         found.append("No job can run: there is no worker. Start it with scheduler-app start.")
+    size = settings.SCHEDULER.retention.ballast
+    full = ballast.problem(settings.SCHEDULER_PATHS.ballast, size) if connection.vendor == "sqlite" else ""
+    if full:
+        found.append(full)
     found += [
         f"The schedule {policy.schedule.name} cannot run: {policy.error}."
         for policy in SchedulePolicy.objects.exclude(error="").select_related("schedule")[:SHOWN]
