@@ -23,10 +23,11 @@ from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
-from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
+from beat_config.running_now import run_now
+from beat_config.schedules import ArgumentsError, in_words
 from beat_config.secret_admin import SecretAdmin
 from beat_config.secret_uses import used_by, uses
-from jobs import catalogue, starting, vault, wording
+from jobs import catalogue, vault, wording
 from jobs.models import Run, Secret
 from jobs.states import State
 
@@ -236,17 +237,10 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             if not catalogue.may_use(schedule.task, request.user):
                 raise PermissionDenied
             try:
-                parameters = parameters_of(schedule)
+                run = run_now(schedule, by=request.user.get_username())
             except ArgumentsError as error:
                 messages.error(request, f"{schedule.name}: {error}")
                 continue
-            run = starting.start(
-                schedule.task,
-                parameters,
-                by=request.user.get_username(),
-                schedule=schedule,
-                exclusive_key=exclusive_key(schedule.policy),
-            )
             link = reverse("admin:jobs_run_change", args=[run.pk])
             started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))
         for line in started:

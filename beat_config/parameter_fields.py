@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.html import escape
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -25,7 +26,7 @@ def field_for(parameter: Parameter) -> forms.Field:
     must = f"{parameter.label} must be filled in: it has no default."
     common: dict[str, Any] = {
         "label": parameter.label,
-        "help_text": parameter.help,
+        "help_text": escape(parameter.help),  # Django takes it for HTML, and "<ada@example.org>" is none
         "required": parameter.required and parameter.kind != "switch",
         "error_messages": {"required": must},
     }
@@ -42,7 +43,7 @@ def field_for(parameter: Parameter) -> forms.Field:
     if kind in ("lines", "list", "mapping", "code"):
         widget = UnfoldAdminTextareaWidget(attrs={"rows": 4 if kind != "code" else 12, **_attributes(kind)})
         hints = _SECRET_HINTS if parameter.secret else _HINTS
-        common["help_text"] = " ".join(filter(None, [parameter.help, hints.get(kind, "")]))
+        common["help_text"] = " ".join(filter(None, [common["help_text"], hints.get(kind, "")]))
     elif kind == "number":
         widget = UnfoldAdminIntegerFieldWidget()
     elif kind == "decimal":
@@ -92,6 +93,8 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def _attributes(kind: str) -> dict[str, str]:
+    if kind in _EXAMPLES:
+        return {"placeholder": _EXAMPLES[kind], "spellcheck": "false", "autocomplete": "off"}
     return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code") else {}
 
 
@@ -99,4 +102,5 @@ _SECRET_HINTS = {
     "list": "Names of secrets, one a line.",
     "mapping": "NAME=the name of a secret, one a line; the secrets themselves are made under Secrets.",
 }
+_EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
 _HINTS = {"list": "One a line.", "mapping": "NAME=VALUE, one a line."}

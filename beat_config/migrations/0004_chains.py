@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('beat_config', '0002_changes'),
+        ('beat_config', '0003_pause'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
     ]
 

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('django_celery_beat', '0019_alter_periodictasks_options'),
-        ('jobs', '0003_secret'),
+        ('jobs', '0005_secret'),
     ]
 
     operations = [
