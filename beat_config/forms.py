@@ -262,9 +262,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         task.initial = self.instance.task or (self.job.name if self.job else FIRST_JOB)
         self.fields["time_zone"].initial = settings.TIME_ZONE
         self.fields["name"].help_text = "So that you find it again."
-        self.fields[
-            "enabled"
-        ].help_text = "A disabled schedule does not start by itself; a person or another schedule still can."
+        enabled = "Disabled, it does not start by itself; a person or another schedule can start it."
+        self.fields["enabled"].help_text = enabled
         self.fields["description"].required = False
         if self.instance.pk:
             self._show_instance()
