@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
+from scheduler_app import pulse
+
 logger = logging.getLogger(__name__)
 
 # Celery's own pause starts at 2 s and grows to 30 s, in which jobs wait for a broker that is there.
@@ -46,6 +48,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         drain_events = connection.drain_events
 
         def drain_briefly(timeout: float = LONGEST_WAIT, **options: Any) -> Any:
+            pulse.show()
             return drain_events(timeout=min(timeout, LONGEST_WAIT), **options)
 
         connection.drain_events = drain_briefly
@@ -66,7 +69,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
             interval_start=FIRST_PAUSE,
             interval_step=PAUSE_GROWS_BY,
             interval_max=LONGEST_PAUSE,
-            callback=maybe_shutdown,
+            callback=_between_tries,
         )
         self.first_connection_attempt = False
         return conn
@@ -75,8 +78,14 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         """Have signals wake the loop, which would sleep on until its next timer (PEP 475): stopping is prompt."""
         super().register_with_event_loop(hub)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        hub.call_repeatedly(pulse.INTERVAL, pulse.show)
         hub.add_reader(self._awake.fileno(), self._drain)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._awake.recv(64)
+
+
+def _between_tries() -> None:
+    pulse.show()  # a worker that waits for its broker does not hang
+    maybe_shutdown()
