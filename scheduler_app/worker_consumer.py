@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from jobs import inbox, refusals
 from jobs.messages import MessageError, MessageExpired
-
 from scheduler_app import pulse
 
 logger = logging.getLogger(__name__)
