@@ -6,13 +6,15 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from jobs.broker_memory import Marker
 from jobs.envelope import Envelope, EnvelopeError, Way
 from jobs.messages import Message, run_of
 
@@ -59,6 +61,7 @@ class Publisher:
         self._refused: dict[int, str] = {}
         self._exchanges: set[str] = set()
         self._envelopes: dict[tuple[object, ...], Envelope] = {}
+        self._marker = Marker(app.conf.task_default_queue)
 
     def publish(self, shipments: Sequence[Shipment]) -> Receipt:
         """Send the batch and wait until the broker has taken it over.
@@ -67,17 +70,23 @@ class Publisher:
         again is harmless, because only one claim of a run succeeds.
         """
         self._refused = {}
-        try:
-            self._connect()
+        with self._connected():
             if self._speaks_amqp():
                 self._send_and_wait(shipments)
             else:
                 self._store_together(shipments)
-        except self._lost() as error:
-            self.close()
-            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
         ids = [shipment.message.run_id for shipment in shipments]
         return Receipt([run_id for run_id in ids if run_id not in self._refused], self._refused)
+
+    def has_been_forgotten(self) -> bool:
+        """Ask the broker whether it was restarted or made anew since remember(); raises BrokerUnavailable."""
+        with self._connected():
+            return self._marker.is_missing(self._connection.default_channel)
+
+    def remember(self) -> None:
+        """Have the broker remember us from now on; raises BrokerUnavailable."""
+        with self._connected():
+            self._marker.put(self._connection.default_channel)
 
     def close(self) -> None:
         """Drop the connection; the next publish makes a new one."""
@@ -91,6 +100,15 @@ class Publisher:
                 connection.collect(socket_timeout=1)
             except (*connection.connection_errors, *connection.channel_errors, OSError):
                 logger.debug("the broker's connection was gone before it was closed", exc_info=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            self._connect()
+            yield
+        except self._lost() as error:
+            self.close()
+            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
 
     def _lost(self) -> tuple[type[BaseException], ...]:
         connection = self._connection or self._app.connection_for_write()
