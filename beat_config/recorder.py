@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption, cursors, due
+from beat_config import adoption, cursors, due, pausing
 from beat_config.blackout_rows import blackout_of
 from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
@@ -115,6 +115,7 @@ class _Batch:
     now: datetime
     lanes: dict[str, _Lane] = field(default_factory=dict)
     blackouts: Mapping[int, Sequence[Blackout]] = field(default_factory=dict)
+    pauses: Sequence[pausing.PauseWindow] = ()
     keyless: dict[int, _Lane] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     fired: list[SchedulePolicy] = field(default_factory=list)
@@ -125,6 +126,7 @@ class _Batch:
     def __post_init__(self) -> None:
         self.lanes = _lanes(self.policies)
         self.blackouts = due.blackout_rows(self.policies)
+        self.pauses = pausing.windows()
         self.keyless = _keyless(self.policies)
 
     def decide(self, policy: SchedulePolicy) -> None:
@@ -152,7 +154,7 @@ class _Batch:
         fire = policy.next_fire_at
         if policy.error or fire is None or fire > self.now:
             return []
-        blackouts = [blackout_of(row) for row in self.blackouts.get(policy.pk, ())]
+        blackouts = [*self.pauses, *(blackout_of(row) for row in self.blackouts.get(policy.pk, ()))]
         decisions = plan(trigger_of(policy), due=fire, now=self.now, policy=policy_of(policy), blackouts=blackouts)
         runs = [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at

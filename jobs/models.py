@@ -152,6 +152,24 @@ class Service(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    # NULL while it reaches the broker.
+    broker_away_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"
+
+
+class RefusedMessage(models.Model):
+    """A message that came through the broker and was not acted on; `refusals` keeps the newest."""
+
+    received_at = models.DateTimeField("when")
+    queue = models.CharField(max_length=200, blank=True)
+    worker = models.CharField("refused by", max_length=200)
+    reason = models.TextField("why")
+    size = models.PositiveBigIntegerField()
+    beginning = models.TextField(blank=True)
+    # Of a flood only a part is listed.
+    unlisted = models.PositiveBigIntegerField("more before it, not listed", default=0)
+
+    def __str__(self) -> str:
+        return f"Refused message {self.pk}"
