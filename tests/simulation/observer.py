@@ -134,6 +134,7 @@ class Observer:
         active = [self.runs[number] for number in sorted(self.active)]
         for run in sorted(active, key=lambda run: run["state"] != "running"):
             if run["exclusive_key"] is None:
+                lanes[_beside(run["schedule_id"])] = Lane(busy=True)
                 continue
             if run["exclusive_key"] not in lanes:
                 lanes[run["exclusive_key"]] = Lane(busy=True)
@@ -239,7 +240,10 @@ class Observer:
             self.schedules[number] = Tracked(definition, self.world.clock, anchor=row["anchor"])
         tracked = self.schedules[number]
         try:
-            if fired or row["look_at"] not in (tracked.look_at, LOOK_NOW):
+            # What was decided before the clock was set back is looked at again and fires nothing.
+            as_it_was = (tracked.cursor, tracked.anchor, tracked.seen)
+            moved = activity.what in DECIDING and (row["cursor"], row["anchor"], definition) != as_it_was
+            if fired or moved or row["look_at"] not in (tracked.look_at, LOOK_NOW):
                 self._check_look(tracked, definition, row, fired, lanes, activity)
             else:
                 self._check_change(tracked, definition, row, activity)
@@ -352,6 +356,8 @@ class Observer:
         policy, counted = _policy(row), definition.counted
         lane = Lane() if policy.overlap == "allow" else lanes.setdefault(_key(row), Lane())
         lane.shared = bool(row["key"])
+        if policy.overlap == "skip" and not lane.busy:  # it may have begun when two were still allowed
+            lane = lanes.get(_beside(row["id"]), lane)
         before = f"{lane}"
         expected = decide(due, now, policy, lane, counted=counted)
         # What was decided before (the clock was set back and the schedule edited) is not decided again.
@@ -480,6 +486,10 @@ def _policy(row: dict[str, Any]) -> Policy:
 
 def _key(row: dict[str, Any]) -> str:
     return row["key"] or f"schedule:{row['id']}"
+
+
+def _beside(schedule: int | None) -> str:
+    return f"runs of {schedule} without a key"
 
 
 def _rows(runs: list[dict[str, Any]]) -> list[str]:
