@@ -354,10 +354,7 @@ class Observer:
         if due[:1] != [cursor]:
             raise Violation(f"the cursor {cursor} is no instant of its trigger; recorded {fires}")
         policy, counted = _policy(row), definition.counted
-        lane = Lane() if policy.overlap == "allow" else lanes.setdefault(_key(row), Lane())
-        lane.shared = bool(row["key"])
-        if policy.overlap == "skip" and not lane.busy:  # it may have begun when two were still allowed
-            lane = lanes.get(_beside(row["id"]), lane)
+        lane = _lane(row, policy, lanes)
         before = f"{lane}"
         expected = decide(due, now, policy, lane, counted=counted)
         # What was decided before (the clock was set back and the schedule edited) is not decided again.
@@ -486,6 +483,14 @@ def _policy(row: dict[str, Any]) -> Policy:
 
 def _key(row: dict[str, Any]) -> str:
     return row["key"] or f"schedule:{row['id']}"
+
+
+def _lane(row: dict[str, Any], policy: Policy, lanes: dict[str, Lane]) -> Lane:
+    lane = Lane() if policy.overlap == "allow" else lanes.setdefault(_key(row), Lane())
+    lane.shared = bool(row["key"])
+    if policy.overlap == "skip" and not lane.busy:  # it may have begun when two were still allowed
+        return lanes.get(_beside(row["id"]), lane)
+    return lane
 
 
 def _beside(schedule: int | None) -> str:
