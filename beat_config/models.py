@@ -64,6 +64,17 @@ class Blackout(models.Model):
         return self.name
 
 
+class Pause(models.Model):
+    """Time in which no schedule's fire runs, set by a person; without an end it lasts until somebody resumes them."""
+
+    start = models.DateTimeField("from")
+    end = models.DateTimeField("until", null=True, blank=True)
+    by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"Pause from {self.start:%Y-%m-%d %H:%M:%S}, by {self.by}"
+
+
 class SchedulePolicy(models.Model):
     """One-to-one with a `PeriodicTask`; `change_marks` makes it, whoever made the task: hence the db_defaults."""
 

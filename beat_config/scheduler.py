@@ -85,6 +85,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         return 0.0
 
     def _chores(self, now: datetime) -> None:
+        self._record.broker_away_since = self._dispatching.broker_away_since
         self._record.write(now)
         claims.interrupt_expired(now)
         claims.expire_waiting(now)

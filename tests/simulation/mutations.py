@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that waits does not count as going on",
-        (Edit("beat_config.recorder._lanes", "state__in=sorted(ACTIVE)", 'state="running"'),),
+        (Edit("beat_config.recorder._lanes", "finished_at=None", 'state="running"'),),
     ),
     Mutation(
         "a queue of runs grows beyond its cap",
