@@ -156,6 +156,25 @@ MUTATIONS = (
         "a fire just within the grace is late",
         (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),),
     ),
+    Mutation(
+        "a fire in a blackout runs",
+        (Edit("beat_config.planner._decide_one", "if window is not None:", "if window is None and policy is None:"),),
+    ),
+    Mutation(
+        "what a blackout skips takes the place of the latest",
+        (
+            Edit(
+                "beat_config.planner._running",
+                "if window is None:",
+                "if window is None or policy.catch_up == 'latest':",
+            ),
+        ),
+    ),
+    Mutation("fires are not spread", (Edit("beat_config.schedules._trigger", "spread=policy.spread", "spread=None"),)),
+    Mutation(
+        "weeks are counted from the anchor, whatever date was given",
+        (Edit("beat_config.schedules._weeks", "policy.weeks_from or ", ""),),
+    ),
     Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._running", "policy.cap", "1_000_000"),)),
     Mutation(
         "a coalesced record counts one too few",
