@@ -12,8 +12,9 @@ from django_celery_beat.models import PeriodicTask
 from beat_config import pausing
 from beat_config.blackout_rows import blackout_of
 from beat_config.blackouts import window_at
+from beat_config.due import blackout_rows
 from beat_config.models import Chain, Overlap, SchedulePolicy
-from beat_config.schedules import ArgumentsError, blackout_rows, exclusive_key, make_ready, parameters_of
+from beat_config.schedules import ArgumentsError, exclusive_key, make_ready, parameters_of
 from jobs import claims, parents
 from jobs.models import ChainedRun, Origin, Run
 from jobs.states import State
