@@ -28,7 +28,7 @@ OLDEST_ERLANG = {
     (3, 13): (26, 0),
     (4,): (26, 2),
 }
-SUPPORTED = "3.10 to 4.x"
+SUPPORTED_RABBITMQ = "3.10 to 4.x"
 WINDOWS_HOMES = ("RabbitMQ Server/rabbitmq_server-*",)
 WINDOWS_ERLANGS = ("Erlang OTP/bin/erl.exe", "erl*/bin/erl.exe")
 
@@ -43,17 +43,27 @@ class RabbitMQInstallation:
     def problem(self) -> str:
         """Return why this RabbitMQ cannot be used here and what to do; "" when it can."""
         rabbitmq = f"RabbitMQ {_dotted(self.version)} ({self.home})"
-        series = next((series for series in OLDEST_ERLANG if self.version[: len(series)] == series), None)
+        series = _series(self.version)
         if series is None and self.version > max(OLDEST_ERLANG):
-            return f"{rabbitmq} is newer than this program knows, which is {SUPPORTED}: look for a newer scheduler-app"
+            return f"{rabbitmq} is too new, {SUPPORTED_RABBITMQ} is supported: look for a newer scheduler-app"
         if series is None:
-            return f"{rabbitmq} is too old: upgrade it, {SUPPORTED} is supported"
+            return f"{rabbitmq} is too old: upgrade it, {SUPPORTED_RABBITMQ} is supported"
         if self.erlang and self.erlang < OLDEST_ERLANG[series]:
             return (
                 f"{rabbitmq} needs Erlang {_dotted(OLDEST_ERLANG[series])} or newer, and {self.erl} is"
                 f" {_dotted(self.erlang)}: upgrade Erlang"
             )
         return ""
+
+
+def is_supported_rabbitmq(version: str) -> bool:
+    """Tell whether a broker that calls itself *version* ("3.13.7", "4.1.0-rc.1") is one that is supported."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return found is not None and _series(tuple(map(int, found[0].split(".")))) is not None
+
+
+def _series(version: tuple[int, ...]) -> tuple[int, ...] | None:
+    return next((series for series in OLDEST_ERLANG if version[: len(series)] == series), None)
 
 
 def find_rabbitmq() -> RabbitMQInstallation | None:

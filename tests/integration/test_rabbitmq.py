@@ -1,6 +1,7 @@
 """The private RabbitMQ node, started for real."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -18,6 +19,8 @@ from kombu import Connection, Exchange, Producer, Queue
 
 from scheduler_app import broker, platforms
 from scheduler_app.broker import node_credentials
+from scheduler_app.commands import doctor
+from scheduler_app.config import Secret
 from scheduler_app.supervisor.amqp_check import UnusableError
 from tests import servers
 from tests.waiting import wait_until
@@ -255,3 +258,15 @@ def test_two_installations_run_side_by_side(tmp_path, running):
 def test_the_broker_that_is_chosen_is_this_node(running):
     assert platforms.find_rabbitmq() == running.node.installation
     assert broker.node_credentials(running.node.paths).url().reveal() == running.url
+
+
+def test_the_check_up_logs_in_to_a_broker_that_is_named_and_says_what_to_look_at(running):
+    good = doctor.named_broker(Secret(running.url))
+    assert good.level == "ok"
+    assert re.match(r"RabbitMQ [34]\.[\d.]+ at amqp://\S+ lets us in$", good.finding)
+    assert "raise its consumer_timeout" in good.to_do
+    password = node_credentials(running.node.paths).password
+    bad = doctor.named_broker(Secret(running.url.replace(password, "wrong")))
+    assert bad.level == "problem"
+    assert "ACCESS_REFUSED" in bad.finding
+    assert password not in f"{good}{bad}"

@@ -436,7 +436,7 @@ class TestFindRabbitMQ:
             (
                 "5.0.0",
                 "28.0",
-                "RabbitMQ 5.0.0 (HOME) is newer than this program knows, which is 3.10 to 4.x: look for a newer scheduler-app",
+                "RabbitMQ 5.0.0 (HOME) is too new, 3.10 to 4.x is supported: look for a newer scheduler-app",
             ),
             (
                 "3.13.7",
