@@ -65,7 +65,9 @@ class NextField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """The schedule that is started afterwards, by its name; None when it is left empty."""
 
     def __init__(self, **options: Any) -> None:
-        widget = UnfoldAdminTextInputWidget(attrs={"list": "schedule-names", "spellcheck": "false"})
+        widget = UnfoldAdminTextInputWidget(
+            attrs={"list": "schedule-names", "spellcheck": "false", "placeholder": "the name of a schedule"}
+        )
         super().__init__(
             queryset=Schedule.objects.all(), to_field_name="name", required=False, widget=widget, **options
         )
