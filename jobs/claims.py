@@ -53,6 +53,9 @@ class Rules:
 
 
 NO_RULES = Rules()
+# What begins when a run has ended, in the transaction that ends it: beat_config's chains. Called with the run, the
+# state in which it ended, and now.
+on_end: list[Callable[[Run, State, datetime], None]] = []
 
 
 class Hold(Enum):
@@ -238,6 +241,8 @@ def _end(running: QuerySet[Run], run: Run, now: datetime, *, state: State, reaso
     if running.update(reason=reason, **columns) != 1:
         return False
     release([run.exclusive_key], now)
+    for begin in on_end:
+        begin(run, state, now)
     return True
 
 

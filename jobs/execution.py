@@ -9,19 +9,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import claims, lending, progress_file, stopping
+from jobs import claims, progress_file, stopping
 from jobs.claims import Claim, Hold, Outcome
+from jobs.masking import Masker, Patterns
 from jobs.models import Run, RunOutput
 from jobs.output import OutputBuffer
 from jobs.registry import Job
 from jobs.states import State
-from scheduler_app import platforms
+from scheduler_app import platforms, pulse
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +36,29 @@ LEFTOVERS = 1.0
 READ_SIZE = 64 * 1024
 
 
+class Orders(NamedTuple):
+    """What the child is to do, with its secrets, and what must not be seen of it: kept in memory only."""
+
+    parameters: dict[str, Any]
+    lent: dict[str, Any]
+    hidden: Patterns
+
+
 class Execution:
     """One child process from its first line to its outcome."""
 
     def __init__(
-        self, held: Claim, job: Job, tree: platforms.ProcessTree, *, lease: timedelta, progress_file: Path
+        self,
+        held: Claim,
+        job: Job,
+        tree: platforms.ProcessTree,
+        orders: Orders,
+        *,
+        lease: timedelta,
+        progress_file: Path,
     ) -> None:
         self._held = held
-        self._job = job
+        self._orders = orders
         self._tree = tree
         self._lease = lease
         self._progress_file = progress_file
@@ -85,8 +101,8 @@ class Execution:
     def _hand_over(self) -> None:
         run = self._held.run
         folder = settings.SCHEDULER_PATHS.jobs
-        lent = lending.lent_to(self._job)
-        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder), "lent": lent})
+        orders = self._orders
+        line = json.dumps({"job": run.job, "parameters": orders.parameters, "folder": str(folder), "lent": orders.lent})
         stdin = self._tree.popen.stdin
         assert stdin is not None  # noqa: S101 - spawned with pipes
         try:
@@ -102,6 +118,7 @@ class Execution:
         give_up_at: float | None = None
         while True:
             self._news.wait(PACE)
+            pulse.show()
             self._news.clear()
             now = time.monotonic()
             ended = self._tree.popen.poll() is not None
@@ -183,10 +200,12 @@ class Execution:
 
     def _read(self, pipe: IO[bytes], stream: int) -> threading.Thread:
         def read() -> None:
+            masker = Masker(self._orders.hidden)
             with pipe:
                 # read1 returns what is there; Popen's pipes are BufferedReaders.
                 while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
-                    self._output.feed(stream, data)
+                    self._output.feed(stream, masker.feed(data))
+            self._output.feed(stream, masker.rest())
             self._news.set()
 
         thread = threading.Thread(target=read, name=f"run-{self._held.run.pk}-{stream}", daemon=True)

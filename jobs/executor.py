@@ -9,20 +9,22 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, leftovers, progress_file, stopping
+from jobs import catalogue, claims, leftovers, lending, parents, progress_file, stopping, vault
 from jobs.claims import Claim, Outcome, Rules
-from jobs.execution import Execution
+from jobs.execution import Execution, Orders
+from jobs.masking import Patterns
 from jobs.models import Run
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
-from scheduler_app import platforms
+from jobs.vault import SecretError
+from scheduler_app import platforms, pulse
 
 T = TypeVar("T")
 
@@ -47,16 +49,17 @@ def execute(run_id: int, attempt: int, *, worker: str) -> None:
     try:
         job = catalogue.registry().get(run.job)
         job.validate(run.parameters)
-    except (UnknownJob, ParameterError) as error:
+        orders = _orders(job, *vault.revealed(job, run.parameters))
+    except (UnknownJob, ParameterError, SecretError) as error:
         problem = Outcome(State.FAILED, str(error))
     if problem is not None:
         _finish(insist(lambda: _claim(run, worker, None, None), run_id), problem)
         return
     with _progress_file() as file:
-        _execute(run, job, worker, file)
+        _execute(run, job, orders, worker, file)
 
 
-def _execute(run: Run, job: Job, worker: str, progress_file: Path) -> None:
+def _execute(run: Run, job: Job, orders: Orders, worker: str, progress_file: Path) -> None:
     """Start a process for *run*, claim it, and only then tell the process what to do."""
     try:
         # It imports what it needs while the claim is made, and waits: the end of its pipe means that it was not wanted.
@@ -73,7 +76,7 @@ def _execute(run: Run, job: Job, worker: str, progress_file: Path) -> None:
         if held is not None:
             logger.info("Run %s starts: %s (%s)", run.pk, run.schedule_name or "by hand", run.job)
             lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
-            outcome = Execution(held, job, tree, lease=lease, progress_file=progress_file).outcome()
+            outcome = Execution(held, job, tree, orders, lease=lease, progress_file=progress_file).outcome()
     finally:
         tree.kill()
         tree.close()
@@ -112,6 +115,7 @@ def insist(action: Callable[[], T], run_id: int) -> T:
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
     """
     while True:
+        pulse.show()
         try:
             return action()
         except DatabaseError as error:
@@ -149,4 +153,10 @@ def _environment(run: Run, file: Path) -> dict[str, str]:
         "SCHEDULER_FIRE_TIME": run.fire_time.isoformat() if run.fire_time else "",
         "SCHEDULER_ATTEMPT": str(run.attempt),
         progress_file.VARIABLE: str(file),
+        **parents.environment(run),
     }
+
+
+def _orders(job: Job, parameters: dict[str, Any], secrets: list[str]) -> Orders:
+    lent = lending.lent_to(job)
+    return Orders(parameters, lent, Patterns([*secrets, *filter(None, [lent.get("password")])]))

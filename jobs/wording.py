@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs import ansi, terms
+from jobs import ansi, parents, terms
 from jobs.models import Origin, Run, RunOutput
 from jobs.progress_file import Progress
 from jobs.states import State
@@ -78,6 +78,8 @@ def waits_until(run: Run, now: datetime) -> datetime | None:
 def started_by(run: Run) -> str:
     if run.origin == Origin.SCHEDULE:
         return "its schedule"
+    if run.origin == Origin.CHAIN:
+        return f"the end of run {parents.parent_number(run)}"
     return f"{run.requested_by or 'somebody'}, by hand"
 
 

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0004_broker_away")]
+    dependencies = [("jobs", "0006_chains")]
 
     operations = [
         migrations.AddField("run", "terms", models.JSONField(blank=True, editable=False, null=True)),

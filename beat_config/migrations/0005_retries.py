@@ -17,7 +17,7 @@ def say_it_as_before(apps, _schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("beat_config", "0003_pause")]
+    dependencies = [("beat_config", "0004_chains")]
 
     operations = [
         migrations.RenameField("schedulepolicy", "crash", "when_wrong"),
