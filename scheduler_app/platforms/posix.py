@@ -59,7 +59,8 @@ class PosixTree(ProcessTree):
         if self._all_gone:
             return
         # Looked up while the child lives: its death hands its children to another parent.
-        found = [*self._known, *self._descendants()]
+        alive = self.popen.poll() is None
+        found = [*self._known, *(self._descendants() if alive else ())]
         self.popen.kill()
         kill_all(found)
         self._reap()
