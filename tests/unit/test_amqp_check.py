@@ -38,7 +38,7 @@ def close(code, text):
         pytest.param(close(541, b"INTERNAL_ERROR"), UnusableError, "INTERNAL_ERROR", id="broken"),
         pytest.param(close(320, b"CONNECTION_FORCED"), NotReadyError, "being stopped", id="being stopped"),
         pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", NotReadyError, "not RabbitMQ's answer", id="a web server"),
-        pytest.param(b"AMQP\x00\x00\x09\x01", NotReadyError, "", id="another AMQP"),
+        pytest.param(b"AMQP\x00\x00\x09\x01", NotReadyError, "not RabbitMQ's answer", id="another AMQP"),
         pytest.param(b"", NotReadyError, "the connection was closed", id="nothing"),
     ],
 )
