@@ -24,8 +24,10 @@ from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
 from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
-from jobs import catalogue, starting, wording
-from jobs.models import Run
+from beat_config.secret_admin import SecretAdmin
+from beat_config.secret_uses import used_by, uses
+from jobs import catalogue, starting, vault, wording
+from jobs.models import Run, Secret
 from jobs.states import State
 
 for _model in (
@@ -43,6 +45,7 @@ for _model in (
 
 
 admin.site.register(Blackout, BlackoutAdmin)
+admin.site.register(Secret, SecretAdmin)
 
 WHEN_LAYOUT = ["when", ("every", "unit"), ("cron", "time_zone"), "once", ("event", "latitude", "longitude")]
 LIMITS_LAYOUT = [
@@ -173,7 +176,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         policy = SchedulePolicy.objects.filter(pk=obj.pk).first() or SchedulePolicy()
         timing.store(cleaned["timing"], obj, policy)
         obj.task = cleaned["task"]
-        obj.args, obj.kwargs = "[]", json.dumps(cleaned["parameters"])
+        obj.args, obj.kwargs = "[]", json.dumps(self._with_secrets_kept(request, obj, cleaned))
         expires_after, obj.priority = cleaned["expires_after"], cleaned["priority"]
         obj.expire_seconds = math.ceil(expires_after.total_seconds()) if expires_after else None
         obj.start_time, obj.expires = cleaned["start_time"], cleaned["expires"]
@@ -187,6 +190,22 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         # Now, not at beat's next look: the next run is shown.
         adoption.adopt([obj.pk], timezone.now())
         self._tell_next(request, obj)
+
+    def _with_secrets_kept(self, request: HttpRequest, schedule: Schedule, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters with what was typed as a secret stored as one."""
+        job = catalogue.registry()[cleaned["task"]]
+        former = celery_beat.PeriodicTask.objects.filter(pk=schedule.pk, task=job.name).first()
+        own = used_by(former, job) if former else set()
+        shared = {name for name, tasks in uses().items() if len(tasks) > 1} if own else set()
+        chosen = vault.references(job, cleaned["parameters"]) - own
+        if chosen and not request.user.has_perm("jobs.view_secret"):
+            raise PermissionDenied
+        parameters, made = vault.keep(
+            job, cleaned["parameters"], owner=cleaned["name"], by=request.user.get_username(), own=own - shared
+        )
+        for name in made:
+            messages.info(request, f"Stored as the secret {name}.")
+        return parameters
 
     def _tell_next(self, request: HttpRequest, schedule: Schedule) -> None:
         policy = SchedulePolicy.objects.get(pk=schedule.pk)

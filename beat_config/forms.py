@@ -26,7 +26,7 @@ from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Sun, Times, Timing
 from beat_config.triggers import TriggerError, parse_period, parse_zone
-from jobs import catalogue
+from jobs import catalogue, vault
 from jobs.durations import format_duration
 from jobs.parameters import ParameterError
 from jobs.registry import Job
@@ -350,13 +350,25 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             except ValueError as error:
                 self.add_error(PREFIX + parameter.name, str(error))
         try:
-            return job.validate(values)
+            validated = job.validate(values)
         except ParameterError as error:
             for name, sentence in error.problems.items():
                 field = PREFIX + name
                 if field not in self.errors:
                     self.add_error(field if field in self.fields else None, sentence)
             return None
+        self._check_secrets(job, validated)
+        return validated
+
+    def _check_secrets(self, job: Job, values: dict[str, Any]) -> None:
+        known = set(vault.names())
+        for parameter in job.parameters:
+            own = {parameter.name: values.get(parameter.name)}
+            # Its name is not said: what was typed may be a password in the wrong place.
+            if not vault.references(job, own) <= known:
+                self.add_error(PREFIX + parameter.name, "There is no secret of that name: make it under Secrets first.")
+            elif isinstance(own[parameter.name], str) and parameter.secret and (obstacle := vault.obstacle()):
+                self.add_error(PREFIX + parameter.name, obstacle)
 
     def _clean_timing(self, cleaned: dict[str, Any]) -> Timing | None:
         readers = {

@@ -155,3 +155,21 @@ class Service(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"
+
+
+class Secret(models.Model):
+    """A password, key or the like, encrypted; parameters name it. `jobs.vault` alone reads and writes the value."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.CharField(max_length=500, blank=True)
+    sealed = models.BinaryField(editable=False)
+    # Of the key it is encrypted with: tells "another key" from "damaged".
+    key_id = models.CharField(max_length=16, editable=False)
+    changed_at = models.DateTimeField("last changed", default=timezone.now, editable=False)
+    changed_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -122,9 +122,14 @@ class Logs:
     keep: Annotated[int, kinds.whole_number(0)] = 5  # rotated files
 
 
+KeyStore = Literal["auto", "file"]
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     key: Annotated[Secret | None, kinds.secret()] = None  # None: the generated <data>/secret.key
+    secrets_key: Annotated[Secret | None, kinds.secret(kinds.check_long_key)] = None  # None: by key_store
+    key_store: Annotated[KeyStore, kinds.choice(*get_args(KeyStore))] = "auto"  # auto: the keyring, else a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
