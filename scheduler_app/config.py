@@ -97,6 +97,8 @@ class Worker:
 class Jobs:
     folder: Annotated[Path | None, kinds.folder()] = None  # None: <data>/jobs
     output_limit: Annotated[int, kinds.size()] = 1_000_000  # bytes kept of one run's output
+    # Beside public ones: which addresses, networks or names the jobs that call web addresses may call.
+    allowed_addresses: Annotated[tuple[str, ...], kinds.addresses()] = ()
 
 
 MailSecurity = Literal["none", "starttls", "tls"]
