@@ -101,6 +101,15 @@ class Jobs:
     allowed_addresses: Annotated[tuple[str, ...], kinds.addresses()] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CeleryTasks:
+    """Django apps of others, and which of their Celery tasks may be scheduled."""
+
+    apps: Annotated[tuple[str, ...], kinds.texts()] = ()
+    tasks: Annotated[tuple[str, ...], kinds.texts()] = ()
+    path: Annotated[Path | None, kinds.folder()] = None  # where the apps are, when they are not installed
+
+
 MailSecurity = Literal["none", "starttls", "tls"]
 
 
@@ -143,6 +152,7 @@ class Config:
     database: Database = Database()
     worker: Worker = Worker()
     jobs: Jobs = Jobs()
+    celery: CeleryTasks = CeleryTasks()
     mail: Mail = Mail()
     logs: Logs = Logs()
     security: Security = Security()
