@@ -18,15 +18,16 @@ from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from beat_config import adoption, previewing, timing
+from beat_config import adoption, chains, previewing, timing
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
-from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
+from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
-from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
+from beat_config.running_now import run_now
+from beat_config.schedules import ArgumentsError, in_words
 from beat_config.secret_admin import SecretAdmin
 from beat_config.secret_uses import used_by, uses
-from jobs import catalogue, starting, vault, wording
+from jobs import catalogue, vault, wording
 from jobs.models import Run, Secret
 from jobs.states import State
 
@@ -93,6 +94,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             super()
             .get_queryset(request)
             .select_related("policy", "interval", "crontab", "clocked", "solar")
+            .prefetch_related("chained_after__leader")
             .annotate(last_run_id=Subquery(last.values("pk")[:1]), last_state=Subquery(last.values("state")[:1]))
         )
 
@@ -107,7 +109,9 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     @display(description="When")
     def when(self, schedule: Schedule) -> str:
         policy = _policy(schedule)
-        return "not looked at yet" if policy is None else in_words(policy)
+        times = "not looked at yet" if policy is None else in_words(policy)
+        after = [f"after {chain.leader.name}, {chain.get_when_display()}" for chain in schedule.chained_after.all()]
+        return "; ".join([*([times] if schedule.enabled or not after else []), *after])
 
     @display(description="Next run", ordering="policy__look_at")
     def next_run(self, schedule: Schedule) -> str:
@@ -144,6 +148,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
                 "If something gets in the way",
                 {"fields": POLICY_LAYOUT, "classes": ["collapse"]},
             ),
+            ("Afterwards", {"fields": [f"after_{when}" for when in Chain.When], "classes": ["collapse"]}),
             ("Notes", {"fields": ["description"], "classes": ["collapse"]}),
         ]
 
@@ -154,7 +159,9 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        return super().changeform_view(request, object_id, form_url, {**timing.zones(), **(extra_context or {})})
+        return super().changeform_view(
+            request, object_id, form_url, {**timing.zones(), **chains.choices(), **(extra_context or {})}
+        )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.preview))
@@ -174,6 +181,9 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         if not catalogue.may_use(cleaned["task"], request.user):
             raise PermissionDenied
         policy = SchedulePolicy.objects.filter(pk=obj.pk).first() or SchedulePolicy()
+        followers = {when: cleaned[f"after_{when}"] for when in Chain.When}
+        if not all(catalogue.may_use(task.task, request.user) for task in chains.added(obj.pk, followers)):
+            raise PermissionDenied
         timing.store(cleaned["timing"], obj, policy)
         obj.task = cleaned["task"]
         obj.args, obj.kwargs = "[]", json.dumps(self._with_secrets_kept(request, obj, cleaned))
@@ -187,6 +197,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             **{name: cleaned[name] for name in POLICY_FIELDS},
         )
         SchedulePolicy.objects.get(pk=obj.pk).blackouts.set(cleaned["blackouts"])
+        chains.store(obj.pk, followers)
         # Now, not at beat's next look: the next run is shown.
         adoption.adopt([obj.pk], timezone.now())
         self._tell_next(request, obj)
@@ -226,17 +237,10 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             if not catalogue.may_use(schedule.task, request.user):
                 raise PermissionDenied
             try:
-                parameters = parameters_of(schedule)
+                run = run_now(schedule, by=request.user.get_username())
             except ArgumentsError as error:
                 messages.error(request, f"{schedule.name}: {error}")
                 continue
-            run = starting.start(
-                schedule.task,
-                parameters,
-                by=request.user.get_username(),
-                schedule=schedule,
-                exclusive_key=exclusive_key(schedule.policy),
-            )
             link = reverse("admin:jobs_run_change", args=[run.pk])
             started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))
         for line in started:

@@ -64,6 +64,17 @@ class Blackout(models.Model):
         return self.name
 
 
+class Pause(models.Model):
+    """Time in which no schedule's fire runs, set by a person; without an end it lasts until somebody resumes them."""
+
+    start = models.DateTimeField("from")
+    end = models.DateTimeField("until", null=True, blank=True)
+    by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"Pause from {self.start:%Y-%m-%d %H:%M:%S}, by {self.by}"
+
+
 class SchedulePolicy(models.Model):
     """One-to-one with a `PeriodicTask`; `change_marks` makes it, whoever made the task: hence the db_defaults."""
 
@@ -137,6 +148,25 @@ class SchedulePolicy(models.Model):
 
     def __str__(self) -> str:
         return f"Policy of {self.schedule}"
+
+
+class Chain(models.Model):
+    """What is started when a run of a schedule has ended: a run of another schedule."""
+
+    class When(models.TextChoices):
+        SUCCESS = "success", "if it succeeds"
+        FAILURE = "failure", "if it fails"
+        ALWAYS = "always", "whichever way it ends"
+
+    leader = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="chains")
+    when = models.CharField(max_length=8, choices=When.choices)
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="chained_after")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["leader", "when"], name="beat_config_chain_one")]
+
+    def __str__(self) -> str:
+        return f"{self.follower} after {self.leader}, {self.get_when_display()}"
 
 
 class TimeZoneData(models.Model):

@@ -1,10 +1,9 @@
 """Planning and recording what is due: runs and cursors move in one transaction, or not at all."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -12,9 +11,9 @@ from django.db.models import F
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption, bulk, cursors
+from beat_config import adoption, bulk, cursors, pausing
 from beat_config.blackout_rows import blackout_of
-from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
+from beat_config.models import LOOK_NOW, Blackout, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
@@ -22,6 +21,7 @@ from beat_config.schedules import (
     blackout_rows,
     exclusive_key,
     has_changed,
+    make_ready,
     parameters_of,
     policy_of,
     settled,
@@ -146,6 +146,7 @@ class _Batch:
     now: datetime
     lanes: dict[str, _Lane] = field(default_factory=dict)
     blackouts: Mapping[int, Sequence[Blackout]] = field(default_factory=dict)
+    pauses: Sequence[pausing.PauseWindow] = ()
     keyless: dict[int, _Lane] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     fired: list[SchedulePolicy] = field(default_factory=list)
@@ -156,6 +157,7 @@ class _Batch:
     def __post_init__(self) -> None:
         self.lanes = _lanes(self.policies)
         self.blackouts = blackout_rows(self.policies)
+        self.pauses = pausing.windows()
         self.keyless = _keyless(self.policies)
 
     def decide(self, policy: SchedulePolicy) -> None:
@@ -183,7 +185,7 @@ class _Batch:
         due = policy.next_fire_at
         if policy.error or due is None or due > self.now:
             return []
-        blackouts = [blackout_of(row) for row in self.blackouts.get(policy.pk, ())]
+        blackouts = [*self.pauses, *(blackout_of(row) for row in self.blackouts.get(policy.pk, ()))]
         decisions = plan(trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts)
         runs = [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
@@ -214,12 +216,7 @@ class _Batch:
             return _ended(run, state, fire.reason, self.now)
         if problem:
             return _ended(run, State.FAILED, problem, self.now)
-        run.dispatch_at = self.now
-        run.time_limit = policy.time_limit
-        run.route = _route(task)
-        run.expires_at = self.now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
-        run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
-        run.exclusive_key = exclusive_key(policy)
+        make_ready(run, policy, self.now)
         return run if run.exclusive_key is None else self._in_its_lane(policy, run, run.exclusive_key)
 
     def _in_its_lane(self, policy: SchedulePolicy, run: Run, key: str) -> Run:
@@ -311,15 +308,3 @@ def _lock_shared(keys: Sequence[str]) -> None:
         with connection.cursor() as cursor:
             for key in sorted(keys):
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
-
-
-def _route(task: PeriodicTask) -> dict[str, object] | None:
-    headers = json.loads(task.headers or "{}")
-    route = {
-        "queue": task.queue,
-        "exchange": task.exchange,
-        "routing_key": task.routing_key,
-        "priority": task.priority,
-        "headers": headers if isinstance(headers, dict) else None,
-    }
-    return {name: value for name, value in route.items() if value not in (None, "", {})} or None

@@ -15,6 +15,7 @@ from django.utils import timezone
 from beat_config import recorder, time_zones
 from jobs import claims
 from jobs.dispatcher import Dispatcher, DispatchThread
+from jobs.keeping import KeepingThread
 from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
@@ -47,6 +48,8 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         # What is there now stays: left out of every later collection, a burst costs a fifth less.
         gc.freeze()
         self._dispatching.start()
+        self._keeping = KeepingThread(self._turns)
+        self._keeping.start()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do one round; return the seconds until the next."""
@@ -60,6 +63,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def close(self) -> None:
         self._dispatching.stop()
+        self._keeping.stop()
         try:
             self._record.remove()
         except DatabaseError as error:
@@ -85,6 +89,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         return 0.0
 
     def _chores(self, now: datetime) -> None:
+        self._record.broker_away_since = self._dispatching.broker_away_since
         self._record.write(now)
         claims.interrupt_expired(now)
         claims.expire_waiting(now)

@@ -14,11 +14,12 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config.composed import Weeks, compose
-from beat_config.models import Blackout, Overlap, SchedulePolicy
+from beat_config.models import Blackout, Crash, Overlap, SchedulePolicy
 from beat_config.planner import Policy
 from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
+from jobs.models import Run
 
 # In the order of a cron line.
 CRONTAB_COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -117,6 +118,17 @@ def exclusive_key(policy: SchedulePolicy) -> str | None:
     if policy.overlap == Overlap.ALLOW:
         return None
     return policy.concurrency_key or f"schedule:{policy.pk}"
+
+
+def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
+    """Give *run*, unsaved, what its schedule says of every run, and have it sent to a worker at once."""
+    task = policy.schedule
+    run.dispatch_at = now
+    run.time_limit = policy.time_limit
+    run.route = _route(task)
+    run.expires_at = now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
+    run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
+    run.exclusive_key = exclusive_key(policy)
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
@@ -219,3 +231,15 @@ def fingerprint_of(policy: SchedulePolicy) -> str:
 def _digest(columns: tuple[str, ...]) -> str:
     text = json.dumps(columns)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _route(task: PeriodicTask) -> dict[str, object] | None:
+    headers = json.loads(task.headers or "{}")
+    route = {
+        "queue": task.queue,
+        "exchange": task.exchange,
+        "routing_key": task.routing_key,
+        "priority": task.priority,
+        "headers": headers if isinstance(headers, dict) else None,
+    }
+    return {name: value for name, value in route.items() if value not in (None, "", {})} or None

@@ -11,6 +11,7 @@ from jobs.states import ACTIVE, FINAL, WAITING, State
 class Origin(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     MANUAL = "manual", "By hand"
+    CHAIN = "chain", "Another run"
 
 
 class Run(models.Model):
@@ -119,6 +120,21 @@ class Run(models.Model):
         return f"Run {self.pk}: {self.schedule_name or self.job}"
 
 
+class ChainedRun(models.Model):
+    """A run that another one has started when it ended: once for each pair of a run and a schedule that follows."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="chained")
+    # History outlives what it came from, as in Run.
+    parent = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, related_name="followed_by")
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["parent", "follower"], name="jobs_chainedrun_once")]
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id}, started by run {self.parent_id}"
+
+
 class RunOutput(models.Model):
     """A piece of what a run printed, as bytes: PostgreSQL's text cannot hold NUL, and nothing may be lost."""
 
@@ -152,9 +168,27 @@ class Service(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    # NULL while it reaches the broker.
+    broker_away_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"
+
+
+class RefusedMessage(models.Model):
+    """A message that came through the broker and was not acted on; `refusals` keeps the newest."""
+
+    received_at = models.DateTimeField("when")
+    queue = models.CharField(max_length=200, blank=True)
+    worker = models.CharField("refused by", max_length=200)
+    reason = models.TextField("why")
+    size = models.PositiveBigIntegerField()
+    beginning = models.TextField(blank=True)
+    # Of a flood only a part is listed.
+    unlisted = models.PositiveBigIntegerField("more before it, not listed", default=0)
+
+    def __str__(self) -> str:
+        return f"Refused message {self.pk}"
 
 
 class Secret(models.Model):

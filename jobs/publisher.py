@@ -6,15 +6,17 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from jobs.broker_memory import Marker
 from jobs.envelope import Envelope, EnvelopeError, Way
-from jobs.messages import Message
+from jobs.messages import Message, run_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Publisher:
         self._refused: dict[int, str] = {}
         self._exchanges: set[str] = set()
         self._envelopes: dict[tuple[object, ...], Envelope] = {}
+        self._marker = Marker(app.conf.task_default_queue)
 
     def publish(self, shipments: Sequence[Shipment]) -> Receipt:
         """Send the batch and wait until the broker has taken it over.
@@ -67,17 +70,23 @@ class Publisher:
         again is harmless, because only one claim of a run succeeds.
         """
         self._refused = {}
-        try:
-            self._connect()
+        with self._connected():
             if self._speaks_amqp():
                 self._send_and_wait(shipments)
             else:
                 self._store_together(shipments)
-        except self._lost() as error:
-            self.close()
-            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
         ids = [shipment.message.run_id for shipment in shipments]
         return Receipt([run_id for run_id in ids if run_id not in self._refused], self._refused)
+
+    def has_been_forgotten(self) -> bool:
+        """Ask the broker whether it was restarted or made anew since remember(); raises BrokerUnavailable."""
+        with self._connected():
+            return self._marker.is_missing(self._connection.default_channel)
+
+    def remember(self) -> None:
+        """Have the broker remember us from now on; raises BrokerUnavailable."""
+        with self._connected():
+            self._marker.put(self._connection.default_channel)
 
     def close(self) -> None:
         """Drop the connection; the next publish makes a new one."""
@@ -91,6 +100,15 @@ class Publisher:
                 connection.collect(socket_timeout=1)
             except (*connection.connection_errors, *connection.channel_errors, OSError):
                 logger.debug("the broker's connection was gone before it was closed", exc_info=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            self._connect()
+            yield
+        except self._lost() as error:
+            self.close()
+            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
 
     def _lost(self) -> tuple[type[BaseException], ...]:
         connection = self._connection or self._app.connection_for_write()
@@ -149,7 +167,7 @@ class Publisher:
 
     def _frames(self, shipment: Shipment) -> bytes:
         message, way = shipment.message, shipment.way
-        task_id, body = message.task_id.encode(), _body(message, self._key)
+        task_id, body = message.task_id.encode(), message.body(self._key)
         headers = json.dumps(way.headers) if way.headers else ""
         alike = (way.routing_key, way.exchange, way.priority, headers, len(task_id), len(body))
         envelope = self._envelopes.get(alike)
@@ -206,7 +224,7 @@ class Publisher:
 
     def _on_return(self, _error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         where = f"exchange {exchange!r} has no queue for routing key" if exchange else "there is no queue named"
-        self._refused[Message.of_task_id(message.properties["message_id"]).run_id] = (
+        self._refused[run_of(message.properties["message_id"])] = (
             f"cannot be delivered: {where} {routing_key!r}; start a worker that reads it, or correct the schedule"
         )
 
@@ -218,7 +236,7 @@ class Publisher:
             for message, way in ((shipment.message, shipment.way) for shipment in shipments):
                 try:
                     producer.publish(
-                        _body(message, self._key).decode(),
+                        message.body(self._key).decode(),
                         exchange=way.exchange,
                         routing_key=way.routing_key,
                         mandatory=True,
@@ -226,10 +244,3 @@ class Publisher:
                     )
                 except self._connection.channel_errors as error:  # it has no such exchange or queue
                     self._refused[message.run_id] = f"{error}; start a worker that reads it, or correct the schedule"
-
-
-def _body(message: Message, key: str) -> bytes:
-    return json.dumps([[], message.seal(key), _EMBED]).encode()
-
-
-_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}

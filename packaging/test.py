@@ -17,6 +17,7 @@ DEBIAN_PACKAGES = {
     "rabbitmq-server": "/usr/lib/rabbitmq/lib",
     "postgresql": "/usr/lib/postgresql",
     "chromium": "/usr/bin/chromium",
+    "dbus-daemon": "/usr/bin/dbus-daemon",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -133,6 +133,14 @@ class Logs:
     keep: Annotated[int, kinds.whole_number(0)] = 5  # rotated files
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    days: Annotated[int, kinds.whole_number(1)] = 90
+    runs_per_schedule: Annotated[int, kinds.whole_number(1)] = 1_000
+    output: Annotated[int, kinds.size()] = 1_000_000_000  # bytes, of all runs together
+    ballast: Annotated[int, kinds.size()] = 16_000_000  # bytes, given up when the disk is full
+
+
 KeyStore = Literal["auto", "file"]
 
 
@@ -155,6 +163,7 @@ class Config:
     celery: CeleryTasks = CeleryTasks()
     mail: Mail = Mail()
     logs: Logs = Logs()
+    retention: Retention = Retention()
     security: Security = Security()
     source: Path | None = None  # the TOML file that was read, None when there was none
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # "web.port": where it is set

@@ -64,6 +64,11 @@ class Paths:
         return self.data / "secrets.looked-up-to"
 
     @property
+    def ballast(self) -> Path:
+        """Room that is given up when the disk is full."""
+        return self.data / "ballast"
+
+    @property
     def web_port(self) -> Path:
         return self.run / "web-port"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scheduler_app import platforms, secrets_key, sqlite
+from scheduler_app import ballast, platforms, secrets_key, sqlite
 from scheduler_app.broker import BrokerError, choose
 from scheduler_app.config import Config, ConfigError, load
 from scheduler_app.paths import Paths
@@ -53,6 +53,7 @@ def check_up(config_file: Path | None, data_folder: Path | None) -> Iterator[Che
     yield broker_choice(config, paths)
     yield from job_files(paths.jobs)
     yield from secrets(config, paths)
+    yield history(config, paths)
     yield from services(paths)
 
 
@@ -163,6 +164,15 @@ def secrets(config: Config, paths: Paths) -> Iterator[Check]:
         yield Check("warning", "Secrets", str(finding), "give them other values, at their origin, too")
     else:
         yield Check("ok", "Secrets", str(finding))
+
+
+def history(config: Config, paths: Paths) -> Check:
+    kept = config.retention
+    number, output = f"{kept.runs_per_schedule:,} runs of a schedule", f"{kept.output / 1e6:,.0f} MB of output"
+    full = ballast.problem(paths.ballast, kept.ballast) if config.database.url is None and paths.data.is_dir() else ""
+    if full:
+        return Check("problem", "History", full)
+    return Check("ok", "History", f"kept for {kept.days} days, {number}, {output}")
 
 
 def services(paths: Paths) -> Iterator[Check]:

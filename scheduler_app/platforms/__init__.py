@@ -15,12 +15,17 @@ if sys.platform == "win32":
         has_display,
         is_restricted,
         kill_own_tree,
+        login_start,
+        pystray_backend,
         rabbitmq_install_hint,
         restrict_to_owner,
+        run_hidden,
+        show_to_person,
         signal_main_thread,
         spawn,
         spawn_detached,
         venv_install_hint,
+        windowless_python,
     )
 else:
     from scheduler_app.platforms.posix import (
@@ -29,12 +34,17 @@ else:
         has_display,
         is_restricted,
         kill_own_tree,
+        login_start,
+        pystray_backend,
         rabbitmq_install_hint,
         restrict_to_owner,
+        run_hidden,
+        show_to_person,
         signal_main_thread,
         spawn,
         spawn_detached,
         venv_install_hint,
+        windowless_python,
     )
 
 from scheduler_app.platforms.ports import port_holder
@@ -49,11 +59,16 @@ __all__ = [
     "has_display",
     "is_restricted",
     "kill_own_tree",
+    "login_start",
     "port_holder",
+    "pystray_backend",
     "rabbitmq_install_hint",
     "restrict_to_owner",
+    "run_hidden",
+    "show_to_person",
     "signal_main_thread",
     "spawn",
     "spawn_detached",
     "venv_install_hint",
+    "windowless_python",
 ]

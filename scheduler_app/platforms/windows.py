@@ -12,6 +12,7 @@ from ctypes import wintypes
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
+from scheduler_app.platforms.login_start import login_start_name
 from scheduler_app.platforms.process_tree import (
     SEPARATOR,
     TREE_VARIABLE,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import psutil
 
 assert sys.platform == "win32"  # noqa: S101 - mypy skips the rest elsewhere
+
+from scheduler_app.platforms.login_start_windows import RunKey  # noqa: E402 - as the assertion says
 
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
 JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
@@ -225,6 +228,41 @@ def has_display() -> bool:
     """Tell whether a browser that is opened would be seen: services live in session 0, which has no desktop."""
     session = wintypes.DWORD()
     return bool(_kernel32.ProcessIdToSessionId(os.getpid(), ctypes.byref(session))) and session.value != 0
+
+
+def pystray_backend() -> str:
+    """Return pystray's name for what it shows icons with."""
+    return "win32"
+
+
+def login_start(data_folder: Path) -> RunKey:
+    """Return the system's own place for what starts at login, for the installation with this data folder."""
+    return RunKey(login_start_name(data_folder))
+
+
+def windowless_python() -> str:
+    """Return the Python for a program without a console window; the same one where its twin is missing."""
+    twin = Path(sys.executable).with_name("pythonw.exe")
+    return str(twin) if twin.exists() else sys.executable
+
+
+def run_hidden(argv: Sequence[str], *, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run *argv* to its end, without a window; return what it said, as UTF-8."""
+    return subprocess.run(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        creationflags=subprocess.CREATE_NO_WINDOW,
+    )
+
+
+def show_to_person(path: Path) -> None:
+    """Open a file or folder with the program that the person uses for it; raises OSError where there is none."""
+    os.startfile(path)  # noqa: S606 - the person's own program for it
 
 
 def is_restricted(path: Path) -> bool:  # noqa: ARG001 - the POSIX module's signature

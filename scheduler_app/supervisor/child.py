@@ -46,6 +46,7 @@ class Child:
         self._launching = threading.Lock()
         self._tree: platforms.ProcessTree | None = None
         self._unwanted = False
+        self._unusable = ""
         self._thread("life", self._live)
 
     @property
@@ -98,7 +99,7 @@ class Child:
             _pipe(tree.popen.stdin).close()
         tree.close()
         completed = code == 0 and self._service.limits.runs_once
-        self._notice(Event.COMPLETED if completed else Event.EXITED, describe_exit(code))
+        self._notice(Event.COMPLETED if completed else Event.EXITED, self._unusable or describe_exit(code))
 
     def _launch(self) -> platforms.ProcessTree | None:
         with self._launching:
@@ -118,6 +119,10 @@ class Child:
                 ready = probe(self.instance)
             except OSError:
                 continue  # nobody listens yet
+            except SupervisorError as error:
+                self._unusable = str(error)
+                self.kill()
+                return
             if ready:
                 self._notice(Event.BECAME_READY)
                 return

@@ -9,7 +9,10 @@ INSTANCE_VARIABLE = "SCHEDULER_SERVICE_ID"
 """Environment variable that tells a process which launch of which service it is."""
 
 Probe = Callable[[str], bool]
-"""Asks whether the launch with this instance name is ready. May take a second; an OSError means not yet."""
+"""Asks whether the launch with this instance name is ready. May take a second.
+
+An OSError means not yet, a SupervisorError that the launch has failed.
+"""
 
 
 class SupervisorError(Exception):

@@ -9,6 +9,7 @@ from scheduler_app import platforms
 from scheduler_app.broker import BrokerChoice, BrokerError, choose
 from scheduler_app.config import Config
 from scheduler_app.paths import Paths
+from scheduler_app.supervisor.amqp_check import UnusableError
 from scheduler_app.supervisor.loop import BROKER
 from scheduler_app.supervisor.ports import reachable_host
 from scheduler_app.supervisor.rabbitmq import PrivateNode
@@ -48,13 +49,13 @@ def _with_private_node(
         return _Maker(config, paths, embedded, port).make(in_use, None)
 
     services = _Maker(config, paths, environment, port).make(
-        BrokerInUse("private", choice.reason), _private_node(paths, environment)
+        BrokerInUse("private", choice.reason), private_node(paths, environment)
     )
     may_fall_back = config.broker.kind == "auto"
     return ServiceSet(services.services, services.broker, without if may_fall_back else None)
 
 
-def _private_node(paths: Paths, environment: Mapping[str, str]) -> Service:
+def private_node(paths: Paths, environment: Mapping[str, str]) -> Service:
     installation = platforms.find_rabbitmq()
     assert installation is not None  # noqa: S101  # choose() said so
     node = PrivateNode(installation, paths)
@@ -65,12 +66,18 @@ def _private_node(paths: Paths, environment: Mapping[str, str]) -> Service:
         except (BrokerError, psutil.Error) as error:
             raise SupervisorError(str(error)) from error
 
+    def probe(_instance: str) -> bool:
+        try:
+            return node.is_ready()
+        except UnusableError as error:
+            raise SupervisorError(f"it cannot be used with its message store: {error}") from error
+
     return Service(
         name=BROKER,
         step="Starting the message broker",
         argv=tuple(node.argv()),
         environment=node.environment(environment),
-        probe=lambda _instance: node.is_ready(),
+        probe=probe,
         # Needs nothing: RabbitMQ boots while the database is prepared.
         limits=Limits(ready=BROKER_READY_LIMIT, stop=BROKER_STOP_LIMIT),
         prepare=prepare,

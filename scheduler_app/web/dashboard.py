@@ -5,16 +5,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
+from django.db.models import Min
 from django.http import HttpRequest
 from django.utils import timezone
 
+from beat_config import pausing
 from beat_config.models import SchedulePolicy
 from jobs import catalogue, wording
 from jobs.models import Run, Service
 from jobs.services import INTERVAL
 from jobs.states import State
+from scheduler_app import ballast
+from scheduler_app.broker_store import set_aside_at, stores_set_aside
 
 SHOWN = 8
+# How long a store that was set aside is news.
+TOLD_FOR = timedelta(days=14)
 # A service is missed after three times without its sign of life.
 MISSED_AFTER = timedelta(seconds=3 * INTERVAL)
 
@@ -39,6 +46,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ]
         context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
     if request.user.has_perm("beat_config.view_schedule"):
+        context["pause"] = pausing.current(now)
+        context["pause_lengths"] = pausing.LABELS
         policies = SchedulePolicy.objects.filter(
             next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error=""
         )
@@ -57,6 +66,11 @@ def problems(now: datetime) -> list[str]:
         found.append("Nothing is being scheduled: no beat runs. Start it with scheduler-app start.")
     if Service.Kind.WORKER not in alive:
         found.append("No job can run: there is no worker. Start it with scheduler-app start.")
+    size = settings.SCHEDULER.retention.ballast
+    full = ballast.problem(settings.SCHEDULER_PATHS.ballast, size) if connection.vendor == "sqlite" else ""
+    if full:
+        found.append(full)
+    found += _broker_problems(now)
     found += [
         f"The schedule {policy.schedule.name} cannot run: {policy.error}."
         for policy in SchedulePolicy.objects.exclude(error="").select_related("schedule")[:SHOWN]
@@ -66,6 +80,34 @@ def problems(now: datetime) -> list[str]:
         for problem in catalogue.registry().problems
     ]
     return found
+
+
+def _broker_problems(now: datetime) -> list[str]:
+    found = []
+    away = Service.objects.filter(seen_at__gte=now - MISSED_AFTER, broker_away_since__isnull=False)
+    if since := away.filter(kind=Service.Kind.BEAT).aggregate(since=Min("broker_away_since"))["since"]:
+        found.append(
+            f"The message broker does not answer since {_moment(since, now)}: runs wait, and are sent when it is back."
+        )
+    else:
+        found += [
+            f"A worker on {host} does not reach the message broker since {_moment(since, now)}: it takes no new runs"
+            " until it does."
+            for host, since in away.values_list("host", "broker_away_since")[:SHOWN]
+        ]
+    for store in stores_set_aside(settings.SCHEDULER_PATHS)[:1]:
+        at = set_aside_at(store)
+        if now - at < TOLD_FOR:
+            found.append(
+                f"RabbitMQ could not use its message store any more and got a new one at {_moment(at, now)}. No run was"
+                f" lost: what waited in it was sent again. The old store is kept in {store}; this message ends when you"
+                " delete it."
+            )
+    return found
+
+
+def _moment(when: datetime | None, now: datetime) -> str:
+    return wording.moment(timezone.localtime(when), now)
 
 
 def _line(run: Run, now: datetime) -> RunLine:

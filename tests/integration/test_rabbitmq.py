@@ -18,6 +18,7 @@ from kombu import Connection, Exchange, Producer, Queue
 
 from scheduler_app import broker, platforms
 from scheduler_app.broker import node_credentials
+from scheduler_app.supervisor.amqp_check import UnusableError
 from tests import servers
 from tests.waiting import wait_until
 
@@ -25,12 +26,17 @@ pytestmark = pytest.mark.needs("rabbitmq")
 
 ROOT = Path(__file__).parents[2]
 JOBS = Queue("jobs", Exchange("work", "direct"), routing_key="jobs", queue_arguments={"x-queue-type": "quorum"})
+EPMD_MONITOR = "whereis(rabbit_epmd_monitor)"
 CONFIRMS = {"confirm_publish": True}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with servers.rabbitmq(tmp_path_factory.mktemp("node")) as node:
+    folder = tmp_path_factory.mktemp("node")
+    told = (folder / "monitor").as_posix()
+    with servers.rabbitmq(
+        folder, "-eval", f'file:write_file("{told}", io_lib:format("~p", [{EPMD_MONITOR}])).'
+    ) as node:
         yield node
 
 
@@ -69,14 +75,15 @@ def test_guest_is_refused(running):
 def test_another_password_is_refused_and_does_not_count_as_ready(running, monkeypatch):
     wrong = replace(node_credentials(running.node.paths), password="wrong")
     monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.node_credentials", lambda _: wrong)
-    assert not running.node.is_ready()
+    with pytest.raises(UnusableError, match="ACCESS_REFUSED"):
+        running.node.is_ready()
 
 
 def test_an_open_port_alone_does_not_count_as_ready(running, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         elsewhere = replace(node_credentials(running.node.paths), port=server.getsockname()[1])
         monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.node_credentials", lambda _: elsewhere)
-        monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.HANDSHAKE_TIMEOUT", 0.2)
+        monkeypatch.setattr("scheduler_app.supervisor.amqp_check.ANSWER_LIMIT", 0.2)
         assert not running.node.is_ready()
 
 
@@ -89,6 +96,10 @@ def test_nothing_but_amqp_listens_and_that_on_loopback_only(running):
     ]
     assert listening == [("127.0.0.1", node_credentials(running.node.paths).port)]
     assert "epmd" not in [process.name() for process in processes_of(running)]
+    # It would start epmd on all interfaces, a minute after the boot.
+    told = running.node.paths.data / "monitor"
+    wait_until(told.exists, 10, "the node has told")
+    assert told.read_text() == "undefined"
 
 
 def test_no_secret_is_on_the_command_line_or_in_the_environment_or_readable_by_others(running):

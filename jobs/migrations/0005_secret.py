@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0002_run_indexes'),
+        ('jobs', '0004_broker_away'),
     ]
 
     operations = [
