@@ -67,7 +67,7 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
     except (UnknownJob, ParameterError, SecretError) as problem:
         return Outcome(State.FAILED, str(problem))
     if isinstance(job, TaskJob):
-        return in_worker.outcome(held, job, lease, parameters)
+        return in_worker.outcome(held, job, lease, parameters, Patterns(secrets))
     try:
         tree = platforms.spawn([sys.executable, "-P", "-m", "jobs.child"], env=_environment(run), cwd=Path.home())
     except OSError as problem:

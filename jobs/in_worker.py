@@ -22,6 +22,7 @@ from django.db import connection
 
 from jobs.claims import Claim, Outcome
 from jobs.holding import Holding
+from jobs.masking import Masker, Patterns
 from jobs.models import RunOutput
 from jobs.states import State
 from jobs.task_jobs import TaskJob
@@ -32,18 +33,21 @@ LONGEST_RESULT = 10_000  # characters of what a task returns
 _FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-def outcome(held: Claim, job: TaskJob, lease: timedelta, parameters: dict[str, Any]) -> Outcome | None:
-    """Run the task to its end; None when the run was taken from this worker meanwhile."""
+def outcome(
+    held: Claim, job: TaskJob, lease: timedelta, parameters: dict[str, Any], hidden: Patterns
+) -> Outcome | None:
+    """Run the task to its end, *hidden* masked in its output; None when the run was taken from this worker."""
     run = held.run
     holding = Holding(held, lease, run.time_limit or job.timeout)
+    output = _Output(holding, hidden)
     watch = _Watch(holding, threading.get_ident())
     arguments = job.arguments(parameters)
     result = None
-    with watch, _logged(holding), contextlib.suppress(SoftTimeLimitExceeded):  # in Celery's own code around the task
+    with watch, _logged(output), contextlib.suppress(SoftTimeLimitExceeded):  # in Celery's own code around the task
         result = job.task.apply(kwargs=arguments, task_id=f"run-{run.pk}-{run.attempt}", throw=False)
     ended = watch.why
     if result is not None:
-        _show(holding, result)
+        _show(output, result)
         # A task that had succeeded before the exception reached it has succeeded.
         ended = None if result.state == celery_states.SUCCESS else ended
     holding.save_output()
@@ -51,6 +55,19 @@ def outcome(held: Claim, job: TaskJob, lease: timedelta, parameters: dict[str, A
         return None
     found = ended or _of_result(result)
     return replace(found, output_size=holding.output.size, output_dropped=holding.output.dropped)
+
+
+class _Output:
+    """The output of the run, to which whole lines are added."""
+
+    def __init__(self, holding: Holding, hidden: Patterns) -> None:
+        self._holding = holding
+        self._hidden = hidden
+
+    def add(self, stream: int, text: str) -> None:
+        masker = Masker(self._hidden)
+        data = f"{text.rstrip()}\n".encode("utf-8", "backslashreplace")
+        self._holding.output.feed(stream, masker.feed(data) + masker.rest())
 
 
 class _Watch:
@@ -105,10 +122,10 @@ def _raise_in(thread: int, error: type[Exception] | None) -> None:
 class _Handler(logging.Handler):
     """Takes what one thread logs; with a worker's redirection of stdout, what it prints, too."""
 
-    def __init__(self, holding: Holding) -> None:
+    def __init__(self, output: _Output) -> None:
         super().__init__()
         self.setFormatter(_FORMAT)
-        self._holding = holding
+        self._output = output
         self._thread_id = threading.get_ident()
         self._last: logging.LogRecord | None = None
 
@@ -121,12 +138,12 @@ class _Handler(logging.Handler):
             printed = record.name == "celery.redirected"
             line = record.getMessage() if printed else self.format(record)
             stream = RunOutput.Stream.STDOUT if printed else RunOutput.Stream.STDERR
-            self._holding.output.feed(stream, f"{line}\n".encode("utf-8", "backslashreplace"))
+            self._output.add(stream, line)
 
 
 @contextlib.contextmanager
-def _logged(holding: Holding) -> Iterator[None]:
-    handler = _Handler(holding)
+def _logged(output: _Output) -> Iterator[None]:
+    handler = _Handler(output)
     # In a worker, Celery's loggers for tasks do not hand on to the root.
     loggers = [logging.getLogger(), logging.getLogger("celery.task")]
     for logger in loggers:
@@ -138,14 +155,14 @@ def _logged(holding: Holding) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
-def _show(holding: Holding, result: Any) -> None:
+def _show(output: _Output, result: Any) -> None:
     if result.state == celery_states.SUCCESS:
         if result.result is not None:
             text = repr(result.result)
             shown = text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}…"
-            holding.output.feed(RunOutput.Stream.STDOUT, f"returned {shown}\n".encode("utf-8", "backslashreplace"))
+            output.add(RunOutput.Stream.STDOUT, f"returned {shown}")
     elif result.traceback:
-        holding.output.feed(RunOutput.Stream.STDERR, str(result.traceback).encode("utf-8", "backslashreplace"))
+        output.add(RunOutput.Stream.STDERR, str(result.traceback))
 
 
 def _of_result(result: Any) -> Outcome:

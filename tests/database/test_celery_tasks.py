@@ -124,6 +124,10 @@ def test_a_task_that_raises_is_a_failed_run_with_its_exception_and_traceback():
     assert 'raise ValueError("the shelf is empty")' in printed(run)
 
 
+def test_a_secret_reaches_the_task_and_is_masked_in_what_it_returns():
+    assert printed(execute(f"{HERE}.tell", password="s3cret of ours")) == "returned '********'\n"
+
+
 def test_a_parameter_that_does_not_fit_is_a_failed_run_and_the_task_is_not_called():
     run = execute(f"{HERE}.wait", swallow="perhaps")
     assert (run.state, sample_tasks.started.is_set()) == (State.FAILED, False)
