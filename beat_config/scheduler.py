@@ -20,6 +20,7 @@ from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
 from jobs.turns import Turns
+from scheduler_app import pulse
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do one round; return the seconds until the next."""
+        pulse.show()
         try:
             return self._round(timezone.now())
         except DatabaseError as error:

@@ -28,7 +28,7 @@ from jobs.registry import Job, UnknownJob
 from jobs.states import State
 from jobs.task_jobs import TaskJob
 from jobs.vault import SecretError
-from scheduler_app import platforms
+from scheduler_app import platforms, pulse
 
 T = TypeVar("T")
 
@@ -88,6 +88,7 @@ def insist(action: Callable[[], T], run_id: int) -> T:
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
     """
     while True:
+        pulse.show()
         try:
             return action()
         except DatabaseError as error:
@@ -181,6 +182,7 @@ class _Execution:
         give_up_at: float | None = None
         while True:
             self._news.wait(PACE)
+            pulse.show()
             self._news.clear()
             now = time.monotonic()
             ended = self._tree.popen.poll() is not None

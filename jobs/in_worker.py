@@ -26,6 +26,7 @@ from jobs.masking import Masker, Patterns
 from jobs.models import RunOutput
 from jobs.states import State
 from jobs.task_jobs import TaskJob
+from scheduler_app import pulse
 
 PACE = 0.2
 LONGEST_RESULT = 10_000  # characters of what a task returns
@@ -99,6 +100,7 @@ class _Watch:
     def _watch(self) -> None:
         try:
             while not self._ended.wait(PACE):
+                pulse.show()
                 self._holding.save_output()
                 why = self._holding.reason_to_end(time.monotonic())
                 if why is not None and self.why is None:

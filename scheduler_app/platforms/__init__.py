@@ -5,11 +5,13 @@ Imports the standard library alone until processes are involved, so that a bare 
 
 import sys
 
+from scheduler_app.platforms.background import ServiceManagerError
 from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree
 from scheduler_app.platforms.rabbitmq import RabbitMQInstallation, find_rabbitmq
 
 if sys.platform == "win32":
     from scheduler_app.platforms.windows import (
+        background_service,
         control_address,
         default_pool,
         has_display,
@@ -29,6 +31,7 @@ if sys.platform == "win32":
     )
 else:
     from scheduler_app.platforms.posix import (
+        background_service,
         control_address,
         default_pool,
         has_display,
@@ -53,6 +56,8 @@ __all__ = [
     "TREE_VARIABLE",
     "ProcessTree",
     "RabbitMQInstallation",
+    "ServiceManagerError",
+    "background_service",
     "control_address",
     "default_pool",
     "find_rabbitmq",

@@ -12,6 +12,7 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config import recorder
 from beat_config.models import SchedulePolicy
+from jobs import catalogue
 from jobs.discovery import discover
 from jobs.models import Run, RunOutput, Service
 from jobs.states import State
@@ -58,6 +59,15 @@ def form(**changes):
 def errors(response):
     assert response.status_code == 200, "it was saved"
     return response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("job", sorted(catalogue.registry()))
+def test_a_form_with_nothing_filled_in_is_refused_at_its_fields_whatever_the_job(admin, job):
+    refused = errors(admin.post(ADD, {"name": "mine", "task": job, "when": "every"}))
+
+    needed = {f"parameter_{each.name}" for each in catalogue.registry()[job].parameters if each.required}
+    assert set(refused) >= needed
+    assert admin.post("/admin/beat_config/schedule/preview/", {"task": job, "when": "every"}).status_code == 200
 
 
 def test_a_schedule_every_ten_seconds_is_stored_in_django_celery_beats_table(admin):
