@@ -9,6 +9,10 @@ from datetime import datetime
 
 from django_celery_beat.models import PeriodicTask
 
+from beat_config import pausing
+from beat_config.blackout_rows import blackout_of
+from beat_config.blackouts import window_at
+from beat_config.due import blackout_rows
 from beat_config.models import Chain, Overlap, SchedulePolicy
 from beat_config.schedules import ArgumentsError, exclusive_key, make_ready, parameters_of
 from jobs import claims, parents
@@ -104,8 +108,8 @@ def _start(policy: SchedulePolicy, parent: Run, now: datetime) -> None:
     if depth > LONGEST:
         problem = State.SKIPPED
         run.reason = f"{LONGEST} runs have started one another already; see what its schedule and those before it start"
-    elif ahead := _ahead(policy):
-        problem, run.reason = State.SKIPPED, f"run {ahead} was still going"
+    elif reason := _kept_from_starting(policy, now):
+        problem, run.reason = State.SKIPPED, reason
     if problem != State.PENDING:
         run.state, run.finished_at, run.dispatch_at = problem, now, None
     run.save(force_insert=True)
@@ -114,9 +118,13 @@ def _start(policy: SchedulePolicy, parent: Run, now: datetime) -> None:
         claims.replace(str(run.exclusive_key), by=run.pk, now=now)
 
 
-def _ahead(policy: SchedulePolicy) -> int | None:
-    """Return the run beside which the schedule of *policy* starts none; None when it may start one."""
+def _kept_from_starting(policy: SchedulePolicy, now: datetime) -> str:
+    """Return why no run of the schedule may start at *now*; empty when one may."""
+    blackouts = [*pausing.windows(), *map(blackout_of, blackout_rows([policy]).get(policy.pk, ()))]
+    if window := window_at(blackouts, now):
+        return window.reason
     if policy.overlap != Overlap.SKIP:
-        return None
+        return ""
     going = Run.objects.filter(exclusive_key=exclusive_key(policy), finished_at=None)
-    return going.order_by("pk").values_list("pk", flat=True).first()
+    ahead = going.order_by("pk").values_list("pk", flat=True).first()
+    return f"run {ahead} was still going" if ahead else ""

@@ -65,7 +65,9 @@ class NextField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """The schedule that is started afterwards, by its name; None when it is left empty."""
 
     def __init__(self, **options: Any) -> None:
-        widget = UnfoldAdminTextInputWidget(attrs={"list": "schedule-names", "spellcheck": "false"})
+        widget = UnfoldAdminTextInputWidget(
+            attrs={"list": "schedule-names", "spellcheck": "false", "placeholder": "the name of a schedule"}
+        )
         super().__init__(
             queryset=Schedule.objects.all(), to_field_name="name", required=False, widget=widget, **options
         )
@@ -262,9 +264,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         task.initial = self.instance.task or (self.job.name if self.job else FIRST_JOB)
         self.fields["time_zone"].initial = settings.TIME_ZONE
         self.fields["name"].help_text = "So that you find it again."
-        self.fields[
-            "enabled"
-        ].help_text = "A disabled schedule does not start by itself; a person or another schedule still can."
+        enabled = "Disabled, it does not start by itself; a person or another schedule can start it."
+        self.fields["enabled"].help_text = enabled
         self.fields["description"].required = False
         if self.instance.pk:
             self._show_instance()

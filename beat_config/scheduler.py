@@ -39,7 +39,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     max_interval = POLL
 
     def setup_schedule(self) -> None:
-        publisher = Publisher(self.app, settings.SECRET_KEY)
+        publisher = Publisher(self.app, settings.SECRET_KEY, owns_broker=self.app.conf.get("owns_broker", False))
         # PostgreSQL's writers do not wait for each other.
         self._turns = Turns() if connection.vendor == "sqlite" else nullcontext()
         self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue, self._turns))

@@ -75,7 +75,9 @@ class SecretAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         found = secret_upkeep.latest
         state = (
-            f"{secret_check.in_words()} Checked when the server started: {found}." if found else secret_check.in_words()
+            f"{secret_check.in_words()} Checked when the server started: {found}."
+            if found and found.secrets
+            else secret_check.in_words()
         )
         context = {"secrets_state": state, **(extra_context or {})}
         return super().changelist_view(request, context)

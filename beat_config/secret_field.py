@@ -57,4 +57,4 @@ def secret_field(options: Mapping[str, Any]) -> forms.Field:
 
 def _choices(names: list[str], current: str) -> list[tuple[str, str]]:
     gone = [(current, f"{current} (there is no such secret)")] if current and current not in names else []
-    return [("", "–"), *gone, *((name, name) for name in names)]
+    return [("", "– choose a secret –"), *gone, *((name, name) for name in names)]

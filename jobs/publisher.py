@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 from jobs.broker_memory import Marker
 from jobs.envelope import Envelope, EnvelopeError, Way
 from jobs.messages import Message, run_of
+from jobs.queue_repair import Refusals
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ SILENCE_TIMEOUT = 5.0
 # Handed to the socket together: the broker begins with the first while the next ones are written.
 TOGETHER = 100
 MOST_ENVELOPES = 1_000
+NACKED = "the broker refused the message; it is sent again"
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - a state of the world that comes and goes, not a mistake
@@ -48,9 +50,12 @@ class Receipt:
 
 
 class Publisher:
-    """Publishes to the broker of *app*; not thread-safe, one a thread."""
+    """Publishes to the broker of *app*; not thread-safe, one a thread.
 
-    def __init__(self, app: Celery, key: str) -> None:
+    *owns_broker* says that nobody else uses it: a queue that refuses everything may be deleted and made anew.
+    """
+
+    def __init__(self, app: Celery, key: str, *, owns_broker: bool = False) -> None:
         self._app = app
         self._key = key
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
@@ -61,7 +66,9 @@ class Publisher:
         self._refused: dict[int, str] = {}
         self._exchanges: set[str] = set()
         self._envelopes: dict[tuple[object, ...], Envelope] = {}
-        self._marker = Marker(app.conf.task_default_queue)
+        self._queue = str(app.conf.task_default_queue)
+        self._marker = Marker(self._queue)
+        self._refusals = Refusals() if owns_broker else None
 
     def publish(self, shipments: Sequence[Shipment]) -> Receipt:
         """Send the batch and wait until the broker has taken it over.
@@ -73,6 +80,7 @@ class Publisher:
         with self._connected():
             if self._speaks_amqp():
                 self._send_and_wait(shipments)
+                self._make_queue_anew_when_it_is_useless(shipments)
             else:
                 self._store_together(shipments)
         ids = [shipment.message.run_id for shipment in shipments]
@@ -220,13 +228,25 @@ class Publisher:
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
         for run_id in self._settle(tag, multiple):
-            self._refused[run_id] = "the broker refused the message; it is sent again"
+            self._refused[run_id] = NACKED
 
     def _on_return(self, _error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         where = f"exchange {exchange!r} has no queue for routing key" if exchange else "there is no queue named"
         self._refused[run_of(message.properties["message_id"])] = (
             f"cannot be delivered: {where} {routing_key!r}; start a worker that reads it, or correct the schedule"
         )
+
+    def _make_queue_anew_when_it_is_useless(self, shipments: Sequence[Shipment]) -> None:
+        if self._refusals is None:
+            return
+        ours = [each.message.run_id for each in shipments if each.way == Way(self._queue)]
+        refused = sum(1 for run_id in ours if self._refused.get(run_id) == NACKED)
+        if self._refusals.note(taken=len(ours) - refused, refused=refused):
+            logger.warning("the queue %s takes no message any more: a new one is made in its place", self._queue)
+            self._connection.default_channel.queue_delete(self._queue)
+            # What waited in it is sent again.
+            self._marker.drop(self._connection.default_channel)
+            self.close()  # the next connection declares it
 
     # The embedded transport: what it has stored is taken over, and a batch is one transaction.
 

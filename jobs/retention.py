@@ -18,8 +18,8 @@ from jobs.models import ChainedRun, Run, RunOutput
 from jobs.states import FINAL
 
 READ = 2_000
-# Deleted in one transaction: some 10 ms on SQLite, whose other writers wait meanwhile.
-BATCH = 200
+# Deleted in one transaction: some 20 ms on SQLite, whose other writers wait meanwhile.
+BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)

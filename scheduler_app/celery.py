@@ -28,6 +28,7 @@ def _configuration() -> dict[str, object]:
     embedded = CHOICE.kind == "embedded"
     return {
         "broker_url": CHOICE.url.reveal(),
+        "owns_broker": CHOICE.kind == "private",  # ours, not Celery's
         "broker_connection_retry_on_startup": True,
         # The worker would otherwise exit for good after 100 tries.
         "broker_connection_max_retries": None,

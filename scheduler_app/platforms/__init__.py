@@ -7,7 +7,12 @@ import sys
 
 from scheduler_app.platforms.background import ServiceManagerError
 from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree
-from scheduler_app.platforms.rabbitmq import RabbitMQInstallation, find_rabbitmq
+from scheduler_app.platforms.rabbitmq import (
+    SUPPORTED_RABBITMQ,
+    RabbitMQInstallation,
+    find_rabbitmq,
+    is_supported_rabbitmq,
+)
 
 if sys.platform == "win32":
     from scheduler_app.platforms.windows import (
@@ -53,6 +58,7 @@ else:
 from scheduler_app.platforms.ports import port_holder
 
 __all__ = [
+    "SUPPORTED_RABBITMQ",
     "TREE_VARIABLE",
     "ProcessTree",
     "RabbitMQInstallation",
@@ -63,6 +69,7 @@ __all__ = [
     "find_rabbitmq",
     "has_display",
     "is_restricted",
+    "is_supported_rabbitmq",
     "kill_own_tree",
     "login_start",
     "port_holder",

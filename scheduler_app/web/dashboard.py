@@ -16,8 +16,9 @@ from jobs import catalogue, wording
 from jobs.models import Run, Service
 from jobs.services import INTERVAL
 from jobs.states import State
-from scheduler_app import ballast
+from scheduler_app import ballast, platforms
 from scheduler_app.broker_store import set_aside_at, stores_set_aside
+from scheduler_app.config import Broker
 
 SHOWN = 8
 # How long a store that was set aside is news.
@@ -40,6 +41,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to *context* what the start page shows; Unfold calls this."""
     now = timezone.now()
     context["problems"] = problems(now)
+    context["broker_note"] = broker_note(settings.SCHEDULER.broker)
     if request.user.has_perm("jobs.view_run"):
         context["running"] = [
             _line(run, now) for run in Run.objects.filter(state=State.RUNNING).order_by("-id")[:SHOWN]
@@ -80,6 +82,18 @@ def problems(now: datetime) -> list[str]:
         for problem in catalogue.registry().problems
     ]
     return found
+
+
+def broker_note(broker: Broker) -> str:
+    """Return how to get RabbitMQ where the embedded broker is used for want of it; "" elsewhere."""
+    if broker.kind != "auto" or broker.url is not None:
+        return ""
+    found = platforms.find_rabbitmq()
+    if found is None:
+        to_do = f"For RabbitMQ instead: {platforms.rabbitmq_install_hint()}, then scheduler-app restart."
+    else:
+        to_do = found.problem() and f"{found.problem()}."
+    return to_do and f"Runs travel through the embedded broker. {to_do}"
 
 
 def _broker_problems(now: datetime) -> list[str]:

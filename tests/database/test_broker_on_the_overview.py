@@ -1,6 +1,8 @@
 """What the start page says about the broker: in words, since when, and what becomes of the runs."""
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -9,6 +11,7 @@ from django.utils import timezone
 
 from jobs.models import Service
 from jobs.services import ServiceRecord
+from scheduler_app import platforms
 from scheduler_app.broker_store import set_aside, store_of
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -69,3 +72,23 @@ def test_a_store_that_was_set_aside_is_said_until_it_is_deleted_or_two_weeks_old
     for each in place.parent.iterdir():
         each.rmdir()
     assert "All is well" in overview()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (None, f"For RabbitMQ instead: {platforms.rabbitmq_install_hint()}, then scheduler-app restart."),
+        ((3, 8, 2), "is too old: upgrade it"),
+        ((3, 13, 7), None),
+    ],
+    ids=["not installed", "too old", "installed"],
+)
+def test_the_overview_says_how_to_get_rabbitmq_where_it_is_missing(overview, monkeypatch, version, said):
+    found = version and platforms.RabbitMQInstallation(erl=Path("/erl"), home=Path("/rabbitmq"), version=version)
+    monkeypatch.setattr(platforms, "find_rabbitmq", lambda: found)
+    auto = replace(settings.SCHEDULER.broker, kind="auto")
+    monkeypatch.setattr(settings, "SCHEDULER", replace(settings.SCHEDULER, broker=auto))
+    page = overview()
+    assert ("Runs travel through the embedded broker." in page) == (said is not None)
+    if said:
+        assert said in page

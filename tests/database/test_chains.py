@@ -13,7 +13,7 @@ from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
 from beat_config import chains
-from beat_config.models import Chain
+from beat_config.models import Blackout, Chain, Pause
 from jobs import claims, executor
 from jobs.claims import Outcome
 from jobs.models import ChainedRun, Origin, Run, RunOutput
@@ -119,6 +119,23 @@ def test_a_follower_that_still_runs_is_skipped_queued_or_replaced_as_its_schedul
     going.refresh_from_db()
     assert going.cancel_requested_at == NOW
     assert followers().get(schedule=then.pk).state == State.PENDING
+
+
+def test_a_follower_is_skipped_while_everything_is_paused_and_in_its_blackouts():
+    first, then = make_schedule(), make_schedule()
+    chain(first, then)
+    pause = Pause.objects.create(start=NOW - timedelta(hours=1), by="ada")
+    end(make_run(schedule_id=first.pk), State.SUCCEEDED)
+    assert (followers()[0].state, followers()[0].reason) == (State.SKIPPED, "schedules were paused by ada")
+
+    pause.delete()
+    blackout = Blackout.objects.create(
+        name="closed", kind="once", zone="UTC", start_at=NOW - timedelta(hours=1), end_at=NOW + timedelta(hours=1)
+    )
+    then.blackouts.add(blackout)
+    end(make_run(schedule_id=first.pk), State.SUCCEEDED)
+    assert followers()[1].state == State.SKIPPED
+    assert "closed" in followers()[1].reason
 
 
 def test_a_circle_made_by_another_program_ends():
