@@ -5,21 +5,18 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.utils import timezone
 
-from jobs import claims, progress_file, stopping
-from jobs.claims import Claim, Hold, Outcome
+from jobs import claims, progress_file
+from jobs.claims import Claim, Outcome
+from jobs.holding import Holding
 from jobs.masking import Masker, Patterns
-from jobs.models import Run, RunOutput
-from jobs.output import OutputBuffer
+from jobs.models import RunOutput
 from jobs.registry import Job
 from jobs.states import State
 from scheduler_app import platforms, pulse
@@ -27,8 +24,6 @@ from scheduler_app import platforms, pulse
 logger = logging.getLogger(__name__)
 
 PACE = 0.2
-LOOK_EVERY = 1.0
-RENEWALS_A_LEASE = 3
 # Between asking the job's processes to end and killing them.
 GRACE = 5.0
 # What a job leaves running in the background may print this long after the job itself has ended.
@@ -60,17 +55,10 @@ class Execution:
         self._held = held
         self._orders = orders
         self._tree = tree
-        self._lease = lease
+        self._holding = Holding(held, lease, held.run.time_limit or job.options.timeout)
         self._progress_file = progress_file
         self._progress = b""
-        limit = held.run.time_limit or job.options.timeout
-        self._time_limit = limit.total_seconds() if limit else None
-        self._output = OutputBuffer(settings.SCHEDULER.jobs.output_limit)
         self._news = threading.Event()
-        self._started = time.monotonic()
-        self._look_at = self._started + LOOK_EVERY
-        self._renew_at = self._started + lease.total_seconds() / RENEWALS_A_LEASE
-        self._lost = False
 
     def outcome(self) -> Outcome | None:
         """Return how the child ended, or None when the run was taken from this worker."""
@@ -86,16 +74,16 @@ class Execution:
         self._tree.kill()
         for reader in readers:
             reader.join(LEFTOVERS)
-        self._guarded(self._save_output)
-        self._guarded(self._tell_progress)
-        if self._lost:
+        self._holding.save_output()
+        self._holding.guarded(self._tell_progress)
+        if self._holding.lost:
             return None
         outcome = ended_by_us or _of_exit(code)
         return replace(
             outcome,
             exit_code=outcome.exit_code if outcome.exit_code is not None else _shell_code(code),
-            output_size=self._output.size,
-            output_dropped=self._output.dropped,
+            output_size=self._holding.output.size,
+            output_dropped=self._holding.output.dropped,
         )
 
     def _hand_over(self) -> None:
@@ -125,42 +113,18 @@ class Execution:
             reading = any(reader.is_alive() for reader in readers)
             if ended and not reading:
                 return why
-            self._guarded(self._save_output)
+            self._holding.save_output()
+            self._holding.guarded(self._tell_progress)
             if ended and give_up_at is None:
                 give_up_at = now + LEFTOVERS
             if why is None and not ended:
-                why = self._reason_to_end(now)
+                why = self._holding.reason_to_end(now)
                 if why is not None:
                     self._tree.terminate()
                     give_up_at = now + GRACE
             if give_up_at is not None and now >= give_up_at:
                 self._tree.kill()
                 return why
-
-    def _reason_to_end(self, now: float) -> Outcome | None:
-        if self._time_limit is not None and now - self._started >= self._time_limit:
-            return Outcome(State.TIMED_OUT, f"took longer than its time limit of {self._time_limit:g} s")
-        if stopping.is_over():
-            return Outcome(State.INTERRUPTED, "the worker was stopped before the job had ended")
-        if now < self._look_at:
-            return None
-        self._look_at = now + LOOK_EVERY
-        self._guarded(self._tell_progress)
-        hold = self._guarded(self._ask)
-        if hold is Hold.LOST:
-            self._lost = True
-            return Outcome(State.INTERRUPTED)
-        if hold is Hold.CANCEL:
-            reason = Run.objects.filter(pk=self._held.run.pk).values_list("reason", flat=True).first()
-            return Outcome(State.CANCELLED, reason or "")
-        return None
-
-    def _ask(self) -> Hold:
-        now = time.monotonic()
-        if now < self._renew_at:
-            return claims.look(self._held)
-        self._renew_at = now + self._lease.total_seconds() / RENEWALS_A_LEASE
-        return claims.renew(self._held, lease=self._lease, now=timezone.now())
 
     def _tell_progress(self) -> None:
         """Store how far the job says it has come, when it says something new."""
@@ -174,38 +138,14 @@ class Execution:
             claims.tell_progress(self._held, told)
             self._progress = line
 
-    def _save_output(self) -> None:
-        changes = self._output.changes()
-        run_id = self._held.run.pk
-        try:
-            if changes.dropped:
-                RunOutput.objects.filter(run_id=run_id, number__range=changes.dropped).delete()
-            if changes.added:
-                RunOutput.objects.bulk_create(
-                    RunOutput(run_id=run_id, number=piece.number, stream=piece.stream, data=bytes(piece.data))
-                    for piece in changes.added
-                )
-        except DatabaseError:
-            self._output.undo(changes)
-            raise
-
-    def _guarded(self, action: Callable[[], Any]) -> Any:
-        """Do *action*; while the database is away the job goes on, and the lease decides what becomes of it."""
-        try:
-            return action()
-        except DatabaseError as error:
-            logger.warning("run %s: the database does not answer: %s", self._held.run.pk, error)
-            connection.close_if_unusable_or_obsolete()
-            return None
-
     def _read(self, pipe: IO[bytes], stream: int) -> threading.Thread:
         def read() -> None:
             masker = Masker(self._orders.hidden)
             with pipe:
                 # read1 returns what is there; Popen's pipes are BufferedReaders.
                 while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
-                    self._output.feed(stream, masker.feed(data))
-            self._output.feed(stream, masker.rest())
+                    self._holding.output.feed(stream, masker.feed(data))
+            self._holding.output.feed(stream, masker.rest())
             self._news.set()
 
         thread = threading.Thread(target=read, name=f"run-{self._held.run.pk}-{stream}", daemon=True)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, leftovers, lending, parents, progress_file, stopping, vault
+from jobs import catalogue, claims, in_worker, leftovers, lending, parents, progress_file, stopping, vault
 from jobs.claims import Claim, Outcome, Rules
 from jobs.execution import Execution, Orders
 from jobs.masking import Patterns
@@ -23,6 +23,7 @@ from jobs.models import Run
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
+from jobs.task_jobs import TaskJob
 from jobs.vault import SecretError
 from scheduler_app import platforms, pulse
 
@@ -49,14 +50,25 @@ def execute(run_id: int, attempt: int, *, worker: str) -> None:
     try:
         job = catalogue.registry().get(run.job)
         job.validate(run.parameters)
-        orders = _orders(job, *vault.revealed(job, run.parameters))
+        parameters, secrets = vault.revealed(job, run.parameters)
     except (UnknownJob, ParameterError, SecretError) as error:
         problem = Outcome(State.FAILED, str(error))
     if problem is not None:
         _finish(insist(lambda: _claim(run, worker, None, None), run_id), problem)
         return
+    if isinstance(job, TaskJob):
+        _execute_here(run, job, parameters, Patterns(secrets), worker)
+        return
     with _progress_file() as file:
-        _execute(run, job, orders, worker, file)
+        _execute(run, job, _orders(job, parameters, secrets), worker, file)
+
+
+def _execute_here(run: Run, job: TaskJob, parameters: dict[str, Any], hidden: Patterns, worker: str) -> None:
+    held = insist(lambda: _claim(run, worker, job, None), run.pk)
+    if held is not None:
+        logger.info("Run %s starts here: %s (%s)", run.pk, run.schedule_name or "by hand", run.job)
+        lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
+        _finish(held, in_worker.outcome(held, job, lease, parameters, hidden))
 
 
 def _execute(run: Run, job: Job, orders: Orders, worker: str, progress_file: Path) -> None:

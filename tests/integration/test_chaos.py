@@ -59,7 +59,11 @@ class Worker:
     """A prefork worker that is started again whenever it has been killed, as the supervisor does."""
 
     def __init__(self, env, log):
-        self._command = dict(args=[sys.executable, "-m", "celery", "-A", "scheduler_app", "worker"], env=env, cwd=ROOT)
+        self._command = {
+            "args": [sys.executable, "-m", "celery", "-A", "scheduler_app", "worker"],
+            "env": env,
+            "cwd": ROOT,
+        }
         self._log = log
         self.starts = 0
         self.process = self._start()
@@ -74,6 +78,13 @@ class Worker:
     def keep(self):
         if self.process.poll() is not None:
             self.process = self._start()
+
+    def end(self):
+        for group in self.victims().values() if self.process.poll() is None else ():
+            for process in group:
+                with suppress(psutil.Error):
+                    process.kill()
+        self.process.wait()
 
     def victims(self):
         """Return the worker, its pool's children, and the processes of jobs."""
@@ -126,8 +137,7 @@ def test_nothing_is_lost_or_started_twice_while_everything_is_killed_at_random(t
         stack.callback(beat.wait)
         stack.callback(beat.kill)
         worker = Worker(env, log)
-        stack.callback(lambda: worker.process.wait())
-        stack.callback(lambda: [each.kill() for group in worker.victims().values() for each in group])
+        stack.callback(worker.end)
         deadline = time.monotonic() + 60 + count * SECONDS_A_RUN
         while True:
             waiting = [row for row in rows(data) if row[3] not in FINAL]
