@@ -19,9 +19,10 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from beat_config import presets, timing
+from beat_config import places, presets, timing
 from beat_config.models import Blackout, CatchUp, Crash, DayRule, Overlap, Schedule
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
+from beat_config.place_fields import PlaceFields
 from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Sun, Times, Timing
@@ -61,7 +62,7 @@ class PeriodField(forms.CharField):
         return format_duration(value) if isinstance(value, timedelta) else value
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     """Everything but the parameters, which `form_for` adds for one job."""
 
     job: Job | None = None
@@ -265,6 +266,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         seconds = self.instance.expire_seconds
         self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
         self._show_priority(self.instance.priority)
+        self.show_place(places.of(self.instance))
         self.initial["preset"] = presets.named(
             {
                 name: self.fields[name].prepare_value(value) or ""
@@ -305,6 +307,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["timing"] = self._clean_timing(cleaned)
         self._clean_bounds(cleaned)
         self._clean_policies(cleaned)
+        cleaned["place"] = self.clean_place(cleaned)
         return cleaned
 
     def _clean_policies(self, cleaned: dict[str, Any]) -> None:

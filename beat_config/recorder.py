@@ -1,6 +1,5 @@
 """Planning and recording what is due: runs and cursors move in one transaction, or not at all."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from django_celery_beat.models import PeriodicTask
 from beat_config import adoption, bulk, cursors, pausing
 from beat_config.blackout_rows import blackout_of
 from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
+from beat_config.places import route_of
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
@@ -218,7 +218,7 @@ class _Batch:
             return _ended(run, State.FAILED, problem, self.now)
         run.dispatch_at = self.now
         run.time_limit = policy.time_limit
-        run.route = _route(task)
+        run.route = route_of(task)
         run.expires_at = self.now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
         run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
         run.exclusive_key = exclusive_key(policy)
@@ -313,15 +313,3 @@ def _lock_shared(keys: Sequence[str]) -> None:
         with connection.cursor() as cursor:
             for key in sorted(keys):
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
-
-
-def _route(task: PeriodicTask) -> dict[str, object] | None:
-    headers = json.loads(task.headers or "{}")
-    route = {
-        "queue": task.queue,
-        "exchange": task.exchange,
-        "routing_key": task.routing_key,
-        "priority": task.priority,
-        "headers": headers if isinstance(headers, dict) else None,
-    }
-    return {name: value for name, value in route.items() if value not in (None, "", {})} or None

@@ -1,6 +1,7 @@
 """A schedule's job, started by a person and not by its time."""
 
 from beat_config.models import Schedule
+from beat_config.places import route_of
 from beat_config.schedules import exclusive_key, parameters_of
 from jobs import starting
 from jobs.models import Run
@@ -14,4 +15,5 @@ def run_now(schedule: Schedule, *, by: str) -> Run:
         by=by,
         schedule=schedule,
         exclusive_key=exclusive_key(schedule.policy),
+        route=route_of(schedule),
     )

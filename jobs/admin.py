@@ -15,8 +15,11 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from jobs import catalogue, claims, starting, wording
-from jobs.models import Run
+from jobs.models import RefusedMessage, Run
+from jobs.refused_admin import RefusedMessageAdmin
 from jobs.states import ACTIVE, State
+
+admin.site.register(RefusedMessage, RefusedMessageAdmin)
 
 
 @admin.register(Run)

@@ -166,6 +166,8 @@ class RefusedMessage(models.Model):
     reason = models.TextField("why")
     size = models.PositiveBigIntegerField()
     beginning = models.TextField(blank=True)
+    # Of a run that has ended: mostly the broker's or beat's own doing.
+    repeat = models.BooleanField(default=False)
     # Of a flood only a part is listed.
     unlisted = models.PositiveBigIntegerField("more before it, not listed", default=0)
 

@@ -26,9 +26,10 @@ def receive(message: Message, *, worker: str, redelivered: bool) -> None:
             worker,
             f"run {message.run_id} has ended already; a run that waits long is sent again every quarter of an hour,"
             " and if it did not, somebody has sent this message a second time",
+            repeat=True,
         )
 
 
-def _refuse(message: Message, worker: str, reason: str) -> None:
+def _refuse(message: Message, worker: str, reason: str, *, repeat: bool = False) -> None:
     body = message.body(settings.SECRET_KEY)
-    refusals.record(reason, body, queue="", worker=worker, now=timezone.now())
+    refusals.record(reason, body, queue="", worker=worker, now=timezone.now(), repeat=repeat)

@@ -8,7 +8,13 @@ from jobs.models import Origin, Run
 
 
 def start(
-    job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, exclusive_key: str | None = None
+    job: str,
+    parameters: dict[str, Any],
+    *,
+    by: str,
+    schedule: Any = None,
+    exclusive_key: str | None = None,
+    route: dict[str, object] | None = None,
 ) -> Run:
     """Record a run that goes to a worker at once, or when no run with its *exclusive_key* runs any more.
 
@@ -20,6 +26,7 @@ def start(
         job=job,
         parameters=parameters,
         exclusive_key=exclusive_key,
+        route=route,
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=timezone.now(),

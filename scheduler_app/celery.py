@@ -8,9 +8,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_app.settings")
 
 from django.conf import settings
 
-from scheduler_app import broker, embedded_transport, platforms
-
-DEFAULT_QUEUE = "scheduler"
+from jobs import topology
+from scheduler_app import broker, embedded_transport, platforms, routing
 
 embedded_transport.register()
 
@@ -20,6 +19,7 @@ def _configuration() -> dict[str, object]:
     choice = broker.choose(config, settings.SCHEDULER_PATHS)
     pool = platforms.default_pool() if config.worker.pool == "auto" else config.worker.pool
     embedded = choice.kind == "embedded"
+    kind = "classic" if embedded else "quorum"
     return {
         "broker_url": choice.url.reveal(),
         "broker_connection_retry_on_startup": True,
@@ -32,8 +32,11 @@ def _configuration() -> dict[str, object]:
         "accept_content": ["json"],
         "task_serializer": "json",
         "task_ignore_result": True,
-        "task_default_queue": DEFAULT_QUEUE,
-        "task_default_queue_type": "classic" if embedded else "quorum",
+        "task_queues": topology.read_by(config.worker, quorum=not embedded),
+        "task_default_queue": routing.DEFAULT_QUEUE,
+        "task_default_queue_type": kind,
+        "task_default_exchange": routing.QUEUES,
+        "task_create_missing_queue_type": kind,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
@@ -48,6 +51,6 @@ def _configuration() -> dict[str, object]:
     }
 
 
-app = Celery("scheduler_app")
+app = Celery("scheduler_app", amqp=topology.RunAMQP)
 app.conf.update(_configuration())
 app.autodiscover_tasks(["jobs"])

@@ -45,6 +45,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:beat_config_blackout_changelist"),
                     },
                     {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:jobs_run_changelist")},
+                    {
+                        "title": "Refused messages",
+                        "icon": "unsubscribe",
+                        "link": reverse_lazy("admin:jobs_refusedmessage_changelist"),
+                    },
                 ],
             },
             {

@@ -43,7 +43,7 @@ def test_the_documented_defaults(tmp_path):
         None,
         None,
     )
-    assert dataclasses.astuple(config.worker) == ("auto", None, 1, 30.0, 30.0)
+    assert dataclasses.astuple(config.worker) == ("auto", None, 1, ("any",), (), (), None, 30.0, 30.0)
     assert dataclasses.astuple(config.jobs) == (None, 1_000_000)
     assert dataclasses.astuple(config.logs) == ("info", 5_000_000, 5)
     assert config.general.time_zone is None
@@ -69,6 +69,10 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
         pool = "solo"
         concurrency = 2
         processes = 3
+        queues = ["any", "reports"]
+        topics = ["reports.#"]
+        labels = { gpu = "yes" }
+        machine = "desk"
         lease = "1m 30s"
         stop_limit = "500ms"
         [jobs]
@@ -91,7 +95,9 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
     assert dataclasses.astuple(config.web) == ("192.0.2.1", 8080, ("a.example", "b.example"))
     assert (config.broker.kind, config.broker.url) == ("rabbitmq", Secret("amqp://me:pw@host:5672/v"))
     assert config.database.url == Secret("postgresql://me:pw@host/name")
-    assert dataclasses.astuple(config.worker) == ("solo", 2, 3, 90.0, 0.5)
+    assert dataclasses.astuple(config.worker) == (
+        *("solo", 2, 3, ("any", "reports"), ("reports.#",), ("gpu=yes",), "desk", 90.0, 0.5),
+    )
     assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000)
     assert dataclasses.astuple(config.logs) == ("debug", 1_048_576, 0)
     assert config.security.key == Secret("s3cret")
