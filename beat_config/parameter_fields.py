@@ -7,13 +7,14 @@ from django.utils.html import escape
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
+from beat_config.secret_field import secret_field
+from jobs.kinds import SecretReference
 from jobs.parameters import Parameter
 
 PREFIX = "parameter_"
@@ -30,6 +31,8 @@ def field_for(parameter: Parameter) -> forms.Field:
         "error_messages": {"required": must},
     }
     kind = parameter.kind
+    if kind == "secret":
+        return secret_field(common)
     if kind == "switch":
         return forms.BooleanField(widget=UnfoldBooleanSwitchWidget, **common)
     if kind == "choice":
@@ -39,39 +42,47 @@ def field_for(parameter: Parameter) -> forms.Field:
     widget: forms.Widget
     if kind in ("lines", "list", "mapping", "code"):
         widget = UnfoldAdminTextareaWidget(attrs={"rows": 4 if kind != "code" else 12, **_attributes(kind)})
-        common["help_text"] = " ".join(filter(None, [common["help_text"], _HINTS.get(kind, "")]))
+        hints = _SECRET_HINTS if parameter.secret else _HINTS
+        common["help_text"] = " ".join(filter(None, [common["help_text"], hints.get(kind, "")]))
     elif kind == "number":
         widget = UnfoldAdminIntegerFieldWidget()
     elif kind == "decimal":
         widget = UnfoldAdminDecimalFieldWidget(attrs={"step": "any"})
-    elif kind == "secret":
-        widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}, render_value=True)
     else:
         widget = UnfoldAdminTextInputWidget(attrs=_attributes(kind))
-    return forms.CharField(widget=widget, strip=kind not in ("lines", "code", "secret"), **common)
+    return forms.CharField(widget=widget, strip=kind not in ("lines", "code"), **common)
 
 
 def to_form(parameter: Parameter, value: Any) -> Any:
     """Return *value*, as the database keeps it, as the form field shows it."""
     if parameter.kind == "list" and isinstance(value, list):
-        return "\n".join(str(item) for item in value)
+        return "\n".join(_part(item, parameter) for item in value)
     if parameter.kind == "mapping" and isinstance(value, dict):
-        return "\n".join(f"{key}={item}" for key, item in value.items())
+        return "\n".join(f"{key}={_part(item, parameter)}" for key, item in value.items())
     return value
 
 
 def from_form(parameter: Parameter, typed: Any) -> Any:
     """Return what was *typed* as the job takes it; ValueError says which line cannot be read."""
     if parameter.kind == "list":
-        return [line.strip() for line in typed.splitlines() if line.strip()]
+        lines = [line.strip() for line in typed.splitlines() if line.strip()]
+        return [{"secret": line} for line in lines] if parameter.secret else lines
     if parameter.kind == "mapping":
-        return dict(_pair(line) for line in typed.splitlines() if line.strip())
+        pairs = dict(_pair(line) for line in typed.splitlines() if line.strip())
+        return {key: {"secret": name} for key, name in pairs.items()} if parameter.secret else pairs
     return typed
 
 
 def is_left_out(parameter: Parameter, typed: Any) -> bool:
     """Tell whether nothing was typed, so that the parameter's own default holds."""
     return typed in ("", None) and (parameter.default is not None or not parameter.required)
+
+
+def _part(item: Any, parameter: Parameter) -> str:
+    if not parameter.secret:
+        return str(item)
+    reference = SecretReference.of(item)
+    return reference.name if reference else ""  # a text that is not stored as a secret is not shown, either
 
 
 def _pair(line: str) -> tuple[str, str]:
@@ -87,5 +98,9 @@ def _attributes(kind: str) -> dict[str, str]:
     return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code") else {}
 
 
+_SECRET_HINTS = {
+    "list": "Names of secrets, one a line.",
+    "mapping": "NAME=the name of a secret, one a line; the secrets themselves are made under Secrets.",
+}
 _EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
 _HINTS = {"list": "One a line.", "mapping": "NAME=VALUE, one a line."}

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -12,13 +12,13 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config import adoption, cursors, due, pausing
 from beat_config.blackout_rows import blackout_of
-from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
-from beat_config.places import route_of
+from beat_config.models import LOOK_NOW, Blackout, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
     exclusive_key,
     has_changed,
+    make_ready,
     parameters_of,
     policy_of,
     settled,
@@ -187,12 +187,7 @@ class _Batch:
             return _ended(run, state, fire.reason, self.now)
         if problem:
             return _ended(run, State.FAILED, problem, self.now)
-        run.dispatch_at = self.now
-        run.time_limit = policy.time_limit
-        run.route = route_of(task)
-        run.expires_at = self.now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
-        run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
-        run.exclusive_key = exclusive_key(policy)
+        make_ready(run, policy, self.now)
         return run if run.exclusive_key is None else self._in_its_lane(policy, run, run.exclusive_key)
 
     def _in_its_lane(self, policy: SchedulePolicy, run: Run, key: str) -> Run:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from beat_config import recorder, time_zones
 from jobs import claims
 from jobs.dispatcher import Dispatcher, DispatchThread
+from jobs.keeping import KeepingThread
 from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
@@ -48,6 +49,8 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         # What is there now stays: left out of every later collection, a burst costs a fifth less.
         gc.freeze()
         self._dispatching.start()
+        self._keeping = KeepingThread(self._turns)
+        self._keeping.start()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do one round; return the seconds until the next."""
@@ -62,6 +65,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def close(self) -> None:
         self._dispatching.stop()
+        self._keeping.stop()
         try:
             self._record.remove()
         except DatabaseError as error:

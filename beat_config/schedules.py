@@ -13,11 +13,13 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config.composed import Weeks, compose
-from beat_config.models import Overlap, SchedulePolicy
+from beat_config.models import Crash, Overlap, SchedulePolicy
+from beat_config.places import route_of
 from beat_config.planner import Policy
 from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
+from jobs.models import Run
 
 # In the order of a cron line.
 CRONTAB_COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -89,6 +91,17 @@ def exclusive_key(policy: SchedulePolicy) -> str | None:
     if policy.overlap == Overlap.ALLOW:
         return None
     return policy.concurrency_key or f"schedule:{policy.pk}"
+
+
+def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
+    """Give *run*, unsaved, what its schedule says of every run, and have it sent to a worker at once."""
+    task = policy.schedule
+    run.dispatch_at = now
+    run.time_limit = policy.time_limit
+    run.route = route_of(task)
+    run.expires_at = now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
+    run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
+    run.exclusive_key = exclusive_key(policy)
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:

@@ -14,8 +14,8 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from jobs import catalogue, claims, starting, wording
-from jobs.models import RefusedMessage, Run
+from jobs import catalogue, claims, parents, starting, wording
+from jobs.models import Origin, RefusedMessage, Run
 from jobs.refused_admin import RefusedMessageAdmin
 from jobs.states import ACTIVE, State
 
@@ -56,7 +56,9 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     @display(description="Due", ordering="id")
     def due(self, run: Run) -> str:
-        return _moment(run.fire_time) if run.fire_time else "by hand"
+        if run.fire_time:
+            return _moment(run.fire_time)
+        return f"after run {parents.parent_number(run)}" if run.origin == Origin.CHAIN else "by hand"
 
     @display(description="Started")
     def started(self, run: Run) -> str:
@@ -157,6 +159,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "took": wording.seconds(wording.duration(run, now)),
         "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
         "started_by": wording.started_by(run),
+        "parent": parents.parent_of(run),
+        "followers": parents.followers_of(run) if state not in ACTIVE else [],
         "parameters": catalogue.shown_parameters(run.job, run.parameters),
         "output": pieces,
         # What the page shows; the same again need not be sent again.

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from jobs.discovery import Registry, discover
+from jobs.kinds import SecretReference
 
 MASK = "••••••••"
 
@@ -42,17 +43,20 @@ def shown_parameters(name: str, values: Mapping[str, Any]) -> list[tuple[str, st
         parameter = known.get(key)
         if value in (None, "", [], {}):
             continue
-        shown.append((parameter.label if parameter else key, _shown(value, parameter.kind if parameter else "text")))
+        label = parameter.label if parameter else key
+        shown.append((label, _shown(value, secret=parameter is not None and parameter.secret)))
     return shown
 
 
-def _shown(value: Any, kind: str) -> str:
-    if kind == "secret":
+def _shown(value: Any, *, secret: bool) -> str:
+    if secret and (reference := SecretReference.of(value)):
+        return f"the secret {reference.name}" if reference.name else "a secret that was not kept"
+    if secret and isinstance(value, str):
         return MASK
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return "\n".join(str(item) for item in value)
+        return "\n".join(_shown(item, secret=secret) for item in value)
     if isinstance(value, dict):
-        return "\n".join(f"{key} = {item}" for key, item in value.items())
+        return "\n".join(f"{key} = {_shown(item, secret=secret)}" for key, item in value.items())
     return str(value)

@@ -6,7 +6,7 @@ the oldest of them.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -38,6 +38,11 @@ class Outcome:
     exit_code: int | None = None
     output_size: int = 0
     output_dropped: int = 0
+
+
+# What begins when a run has ended, in the transaction that ends it: beat_config's chains. Called with the run, the
+# state in which it ended, and now.
+on_end: list[Callable[[Run, State, datetime], None]] = []
 
 
 class Hold(Enum):
@@ -182,6 +187,8 @@ def _end(running: QuerySet[Run], run: Run, now: datetime, *, reason: str, **colu
     if running.update(reason=reason, **columns) != 1:
         return False
     release([run.exclusive_key], now)
+    for begin in on_end:
+        begin(run, State(str(columns["state"])), now)
     return True
 
 

@@ -12,19 +12,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, lending, stopping
+from jobs import catalogue, claims, lending, parents, stopping, vault
 from jobs.claims import Claim, Hold, Outcome
+from jobs.masking import Masker, Patterns
 from jobs.models import Run, RunOutput
 from jobs.output import OutputBuffer
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
+from jobs.vault import SecretError
 from scheduler_app import platforms, pulse
 
 T = TypeVar("T")
@@ -62,14 +64,15 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
     try:
         job = catalogue.registry().get(run.job)
         job.validate(run.parameters)
-    except (UnknownJob, ParameterError) as problem:
+        parameters, secrets = vault.revealed(job, run.parameters)
+    except (UnknownJob, ParameterError, SecretError) as problem:
         return Outcome(State.FAILED, str(problem))
     try:
         tree = platforms.spawn([sys.executable, "-P", "-m", "jobs.child"], env=_environment(run), cwd=Path.home())
     except OSError as problem:
         return Outcome(State.FAILED, f"cannot start a process for the job: {problem}")
     try:
-        return _Execution(held, job, tree, lease).outcome()
+        return _Execution(held, job, tree, lease, _orders(job, parameters, secrets)).outcome()
     finally:
         tree.kill()
         tree.close()
@@ -106,15 +109,29 @@ def _environment(run: Run) -> dict[str, str]:
         "SCHEDULER_SCHEDULE": run.schedule_name,
         "SCHEDULER_FIRE_TIME": run.fire_time.isoformat() if run.fire_time else "",
         "SCHEDULER_ATTEMPT": str(run.attempt),
+        **parents.environment(run),
     }
+
+
+class Orders(NamedTuple):
+    """What the child is to do, with its secrets, and what must not be seen of it: kept in memory only."""
+
+    parameters: dict[str, Any]
+    lent: dict[str, Any]
+    hidden: Patterns
+
+
+def _orders(job: Job, parameters: dict[str, Any], secrets: list[str]) -> Orders:
+    lent = lending.lent_to(job)
+    return Orders(parameters, lent, Patterns([*secrets, *filter(None, [lent.get("password")])]))
 
 
 class _Execution:
     """One child process from its first line to its outcome."""
 
-    def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta) -> None:
+    def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta, orders: Orders) -> None:
         self._held = held
-        self._job = job
+        self._orders = orders
         self._tree = tree
         self._lease = lease
         limit = held.run.time_limit or job.timeout
@@ -154,8 +171,8 @@ class _Execution:
     def _hand_over(self) -> None:
         run = self._held.run
         folder = settings.SCHEDULER_PATHS.jobs
-        lent = lending.lent_to(self._job)
-        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder), "lent": lent})
+        orders = self._orders
+        line = json.dumps({"job": run.job, "parameters": orders.parameters, "folder": str(folder), "lent": orders.lent})
         stdin = self._tree.popen.stdin
         assert stdin is not None  # noqa: S101 - spawned with pipes
         try:
@@ -240,10 +257,12 @@ class _Execution:
 
     def _read(self, pipe: IO[bytes], stream: int) -> threading.Thread:
         def read() -> None:
+            masker = Masker(self._orders.hidden)
             with pipe:
                 # read1 returns what is there; Popen's pipes are BufferedReaders.
                 while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
-                    self._output.feed(stream, data)
+                    self._output.feed(stream, masker.feed(data))
+            self._output.feed(stream, masker.rest())
             self._news.set()
 
         thread = threading.Thread(target=read, name=f"run-{self._held.run.pk}-{stream}", daemon=True)

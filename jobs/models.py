@@ -11,6 +11,7 @@ from jobs.states import ACTIVE, FINAL, WAITING, State
 class Origin(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     MANUAL = "manual", "By hand"
+    CHAIN = "chain", "Another run"
 
 
 class Run(models.Model):
@@ -119,6 +120,21 @@ class Run(models.Model):
         return f"Run {self.pk}: {self.schedule_name or self.job}"
 
 
+class ChainedRun(models.Model):
+    """A run that another one has started when it ended: once for each pair of a run and a schedule that follows."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="chained")
+    # History outlives what it came from, as in Run.
+    parent = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, related_name="followed_by")
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["parent", "follower"], name="jobs_chainedrun_once")]
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id}, started by run {self.parent_id}"
+
+
 class RunOutput(models.Model):
     """A piece of what a run printed, as bytes: PostgreSQL's text cannot hold NUL, and nothing may be lost."""
 
@@ -175,3 +191,21 @@ class RefusedMessage(models.Model):
 
     def __str__(self) -> str:
         return f"Refused message {self.pk}"
+
+
+class Secret(models.Model):
+    """A password, key or the like, encrypted; parameters name it. `jobs.vault` alone reads and writes the value."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.CharField(max_length=500, blank=True)
+    sealed = models.BinaryField(editable=False)
+    # Of the key it is encrypted with: tells "another key" from "damaged".
+    key_id = models.CharField(max_length=16, editable=False)
+    changed_at = models.DateTimeField("last changed", default=timezone.now, editable=False)
+    changed_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

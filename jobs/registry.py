@@ -146,6 +146,10 @@ class Job:
         """Return *values* as the function takes them; ParameterError holds all problems at once."""
         return parameters.for_call(self._fields, parameters.parse(self._fields, values))
 
+    def map_secrets(self, values: Mapping[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+        """Return the JSON *values* with `change(label, secret)` in place of each secret among them."""
+        return parameters.map_secrets(self._fields, values, change)
+
     def call(self, values: Mapping[str, object]) -> None:
         """Call the function with *values*, converted; ParameterError before it, and whatever the function raises."""
         self.function(**self.arguments(values))

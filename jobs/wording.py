@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from jobs import parents
 from jobs.models import Origin, Run, RunOutput
 from jobs.states import State
 
@@ -61,6 +62,8 @@ def moment(when: datetime, now: datetime) -> str:
 def started_by(run: Run) -> str:
     if run.origin == Origin.SCHEDULE:
         return "its schedule"
+    if run.origin == Origin.CHAIN:
+        return f"the end of run {parents.parent_number(run)}"
     return f"{run.requested_by or 'somebody'}, by hand"
 
 

@@ -128,8 +128,21 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    days: Annotated[int, kinds.whole_number(1)] = 90
+    runs_per_schedule: Annotated[int, kinds.whole_number(1)] = 1_000
+    output: Annotated[int, kinds.size()] = 1_000_000_000  # bytes, of all runs together
+    ballast: Annotated[int, kinds.size()] = 16_000_000  # bytes, given up when the disk is full
+
+
+KeyStore = Literal["auto", "file"]
+
+
+@dataclass(frozen=True, slots=True)
 class Security:
     key: Annotated[Secret | None, kinds.secret()] = None  # None: the generated <data>/secret.key
+    secrets_key: Annotated[Secret | None, kinds.secret(kinds.check_long_key)] = None  # None: by key_store
+    key_store: Annotated[KeyStore, kinds.choice(*get_args(KeyStore))] = "auto"  # auto: the keyring, else a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +156,7 @@ class Config:
     jobs: Jobs = Jobs()
     mail: Mail = Mail()
     logs: Logs = Logs()
+    retention: Retention = Retention()
     security: Security = Security()
     source: Path | None = None  # the TOML file that was read, None when there was none
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # "web.port": where it is set

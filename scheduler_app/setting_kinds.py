@@ -230,6 +230,15 @@ def secret(check: Callable[[str], None] = lambda _: None) -> Kind:
     return Kind(wrap, secret=True)
 
 
+def check_long_key(value: str) -> None:
+    shortest = 32
+    if len(value) < shortest:
+        raise ValueError(
+            f"shorter than {shortest} characters; make a random one, such as with: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+
+
 def check_broker_url(value: str) -> None:
     for url in value.split(";"):  # kombu's notation for a cluster: addresses to try in turn
         scheme, rest = _split_url(url, ("amqp", "amqps", "embedded"))

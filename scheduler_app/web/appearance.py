@@ -44,6 +44,7 @@ UNFOLD = {
                         "icon": "event_busy",
                         "link": reverse_lazy("admin:beat_config_blackout_changelist"),
                     },
+                    {"title": "Secrets", "icon": "key", "link": reverse_lazy("admin:jobs_secret_changelist")},
                     {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:jobs_run_changelist")},
                     {
                         "title": "Refused messages",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Min
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,7 +16,7 @@ from jobs import catalogue, wording
 from jobs.models import RefusedMessage, Run, Service
 from jobs.services import INTERVAL
 from jobs.states import State
-from scheduler_app import platforms
+from scheduler_app import ballast, platforms
 from scheduler_app.broker_store import set_aside_at, stores_set_aside
 from scheduler_app.config import Broker
 
@@ -68,6 +69,10 @@ def problems(now: datetime) -> list[str]:
         found.append("Nothing is being scheduled: no beat runs. Start it with scheduler-app start.")
     if Service.Kind.WORKER not in alive:
         found.append("No job can run: there is no worker. Start it with scheduler-app start.")
+    size = settings.SCHEDULER.retention.ballast
+    full = ballast.problem(settings.SCHEDULER_PATHS.ballast, size) if connection.vendor == "sqlite" else ""
+    if full:
+        found.append(full)
     found += _broker_problems(now)
     found += [
         f"The schedule {policy.schedule.name} cannot run: {policy.error}."

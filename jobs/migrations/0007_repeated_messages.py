@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0004_broker_away'),
+        ('jobs', '0006_chains'),
     ]
 
     operations = [
