@@ -14,7 +14,7 @@ from enum import Enum
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from jobs.models import Run
+from jobs.models import EVERY_MACHINE, Run
 from jobs.states import WAITING, State, sources
 
 BATCH = 500
@@ -136,7 +136,7 @@ def interrupt_expired(now: datetime) -> int:
 
 def expire_waiting(now: datetime) -> int:
     """Mark the runs that nobody started before they expired; return how many."""
-    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now)
+    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now).exclude(machine=EVERY_MACHINE)
     if not late.exists():  # without opening a write transaction, which on SQLite keeps others out
         return 0
     with transaction.atomic():
@@ -198,7 +198,7 @@ def _expired(now: datetime) -> QuerySet[Run]:
 def _begin_again(run: Run, now: datetime) -> None:
     """Record the next attempt of *run*; it takes its place, before those that are held."""
     attempt = Run(
-        **{name: getattr(run, name) for name in _KEPT_BY_AN_ATTEMPT},
+        **{name: getattr(run, name) for name in KEPT_BY_AN_ATTEMPT},
         attempt=run.attempt + 1,
         reason=f"run {run.pk} was interrupted; attempt {run.attempt + 1} of {run.max_attempts}",
         created_at=now,
@@ -208,7 +208,7 @@ def _begin_again(run: Run, now: datetime) -> None:
     Run.objects.bulk_create([attempt], ignore_conflicts=True)
 
 
-_KEPT_BY_AN_ATTEMPT = (
+KEPT_BY_AN_ATTEMPT = (
     *("schedule_id", "schedule_name", "job", "parameters", "origin", "requested_by", "fire_time", "covers"),
     *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at"),
 )
@@ -217,6 +217,13 @@ _KEPT_BY_AN_ATTEMPT = (
 def _cancel_waiting(runs: QuerySet[Run], reason: str, now: datetime) -> int:
     return runs.filter(state__in=sorted(WAITING)).update(
         state=State.CANCELLED, reason=reason, finished_at=now, dispatch_at=None
+    )
+
+
+def end_waiting(which: Q, state: State, reason: str, now: datetime) -> int:
+    """End those of the runs that wait; return how many."""
+    return Run.objects.filter(which, state__in=sorted(WAITING)).update(
+        state=state, reason=reason, finished_at=now, dispatch_at=None
     )
 
 
