@@ -345,7 +345,9 @@ class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     def _clean_parameters(self, job: Job, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         values = {}
         for parameter in job.parameters:
-            typed = cleaned.get(PREFIX + parameter.name)
+            if PREFIX + parameter.name not in cleaned:  # its own field has refused it
+                continue
+            typed = cleaned[PREFIX + parameter.name]
             if is_left_out(parameter, typed):
                 continue
             try:

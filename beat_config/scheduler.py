@@ -19,6 +19,7 @@ from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
 from jobs.turns import Turns
+from scheduler_app import pulse
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     max_interval = POLL
 
     def setup_schedule(self) -> None:
-        publisher = Publisher(self.app, settings.SECRET_KEY)
+        publisher = Publisher(self.app, settings.SECRET_KEY, owns_broker=self.app.conf.get("owns_broker", False))
         # PostgreSQL's writers do not wait for each other.
         self._turns = Turns() if connection.vendor == "sqlite" else nullcontext()
         self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue, self._turns))
@@ -50,6 +51,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do one round; return the seconds until the next."""
+        pulse.show()
         try:
             return self._round(timezone.now())
         except DatabaseError as error:
@@ -85,6 +87,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         return 0.0
 
     def _chores(self, now: datetime) -> None:
+        self._record.broker_away_since = self._dispatching.broker_away_since
         self._record.write(now)
         claims.interrupt_expired(now)
         claims.expire_waiting(now)

@@ -25,7 +25,7 @@ from jobs.output import OutputBuffer
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
-from scheduler_app import platforms
+from scheduler_app import platforms, pulse
 
 T = TypeVar("T")
 
@@ -84,6 +84,7 @@ def insist(action: Callable[[], T], run_id: int) -> T:
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
     """
     while True:
+        pulse.show()
         try:
             return action()
         except DatabaseError as error:
@@ -170,6 +171,7 @@ class _Execution:
         give_up_at: float | None = None
         while True:
             self._news.wait(PACE)
+            pulse.show()
             self._news.clear()
             now = time.monotonic()
             ended = self._tree.popen.poll() is not None

@@ -172,6 +172,8 @@ class Service(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    # NULL while it reaches the broker.
+    broker_away_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"

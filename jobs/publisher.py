@@ -6,7 +6,8 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from jobs import topology
+from jobs.broker_memory import Marker
 from jobs.envelope import Envelope, EnvelopeError, Way
 from jobs.messages import Message, run_of
+from jobs.queue_repair import Refusals
 from scheduler_app import routing
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ SILENCE_TIMEOUT = 5.0
 # Handed to the socket together: the broker begins with the first while the next ones are written.
 TOGETHER = 100
 MOST_ENVELOPES = 1_000
+NACKED = "the broker refused the message; it is sent again"
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - a state of the world that comes and goes, not a mistake
@@ -49,9 +53,12 @@ class Receipt:
 
 
 class Publisher:
-    """Publishes to the broker of *app*; not thread-safe, one a thread."""
+    """Publishes to the broker of *app*; not thread-safe, one a thread.
 
-    def __init__(self, app: Celery, key: str) -> None:
+    *owns_broker* says that nobody else uses it: a queue that refuses everything may be deleted and made anew.
+    """
+
+    def __init__(self, app: Celery, key: str, *, owns_broker: bool = False) -> None:
         self._app = app
         self._key = key
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
@@ -63,6 +70,9 @@ class Publisher:
         self._shipments: Sequence[Shipment] = ()
         self._exchanges: set[str] = set()
         self._envelopes: dict[tuple[object, ...], Envelope] = {}
+        self._queue = str(app.conf.task_default_queue)
+        self._marker = Marker(self._queue)
+        self._refusals = Refusals() if owns_broker else None
 
     def publish(self, shipments: Sequence[Shipment]) -> Receipt:
         """Send the batch and wait until the broker has taken it over.
@@ -71,17 +81,24 @@ class Publisher:
         again is harmless, because only one claim of a run succeeds.
         """
         self._refused, self._shipments = {}, shipments
-        try:
-            self._connect()
+        with self._connected():
             if self._speaks_amqp():
                 self._send_and_wait(shipments)
+                self._make_queue_anew_when_it_is_useless(shipments)
             else:
                 self._store_together(shipments)
-        except self._lost() as error:
-            self.close()
-            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
         ids = [shipment.message.run_id for shipment in shipments]
         return Receipt([run_id for run_id in ids if run_id not in self._refused], self._refused)
+
+    def has_been_forgotten(self) -> bool:
+        """Ask the broker whether it was restarted or made anew since remember(); raises BrokerUnavailable."""
+        with self._connected():
+            return self._marker.is_missing(self._connection.default_channel)
+
+    def remember(self) -> None:
+        """Have the broker remember us from now on; raises BrokerUnavailable."""
+        with self._connected():
+            self._marker.put(self._connection.default_channel)
 
     def close(self) -> None:
         """Drop the connection; the next publish makes a new one."""
@@ -95,6 +112,15 @@ class Publisher:
                 connection.collect(socket_timeout=1)
             except (*connection.connection_errors, *connection.channel_errors, OSError):
                 logger.debug("the broker's connection was gone before it was closed", exc_info=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            self._connect()
+            yield
+        except self._lost() as error:
+            self.close()
+            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
 
     def _lost(self) -> tuple[type[BaseException], ...]:
         connection = self._connection or self._app.connection_for_write()
@@ -203,13 +229,25 @@ class Publisher:
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
         for run_id in self._settle(tag, multiple):
-            self._refused[run_id] = "the broker refused the message; it is sent again"
+            self._refused[run_id] = NACKED
 
     def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:
         run_id = run_of(message.properties["message_id"])
         self._refused[run_id] = next(
             _no_worker(shipment.way) for shipment in self._shipments if shipment.message.run_id == run_id
         )
+
+    def _make_queue_anew_when_it_is_useless(self, shipments: Sequence[Shipment]) -> None:
+        if self._refusals is None:
+            return
+        ours = [each.message.run_id for each in shipments if each.way == Way(self._queue)]
+        refused = sum(1 for run_id in ours if self._refused.get(run_id) == NACKED)
+        if self._refusals.note(taken=len(ours) - refused, refused=refused):
+            logger.warning("the queue %s takes no message any more: a new one is made in its place", self._queue)
+            self._connection.default_channel.queue_delete(self._queue)
+            # What waited in it is sent again.
+            self._marker.drop(self._connection.default_channel)
+            self.close()  # the next connection declares it
 
     # The embedded transport: what it has stored is taken over, and a batch is one transaction.
 

@@ -22,7 +22,7 @@ __all__ = ["MASK", "Config", "ConfigError", "Problem", "Secret", "Shown", "load"
 PREFIX = "SCHEDULER_"
 # Variables that this program sets for its own children; none of them is a setting.
 NOT_SETTINGS = frozenset(
-    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "TREE", "RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
+    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "PULSE", "TREE", "RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
 )
 
 

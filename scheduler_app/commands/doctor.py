@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from scheduler_app import platforms, sqlite
 from scheduler_app.broker import BrokerError, choose
-from scheduler_app.config import Config, ConfigError, load
+from scheduler_app.config import Config, ConfigError, Secret, load
 from scheduler_app.paths import Paths
 from scheduler_app.supervisor.control import NotRunningError, ask
 from scheduler_app.supervisor.service import SupervisorError
@@ -50,6 +50,8 @@ def check_up(config_file: Path | None, data_folder: Path | None) -> Iterator[Che
     paths = Paths.of(config)
     yield from data_folder_state(paths.data)
     yield broker_choice(config, paths)
+    if config.broker.url is not None and config.broker.kind != "embedded":
+        yield named_broker(config.broker.url)
     yield from job_files(paths.jobs)
     yield from services(paths)
 
@@ -108,6 +110,25 @@ def broker_choice(config: Config, paths: Paths) -> Check:
         return Check("problem", "Broker", f"cannot be chosen: {error}", "see the data folder above")
     advice = _rabbitmq_advice() if choice.kind == "embedded" and config.broker.kind == "auto" else ""
     return Check("ok", "Broker", f"{choice.kind} ({choice.reason})", advice)
+
+
+def named_broker(address: Secret) -> Check:
+    """Log in to the broker of broker.url."""
+    from scheduler_app.commands.named_broker import introduce  # noqa: PLC0415  # kombu, which no other check needs
+
+    try:
+        shown, product, version = introduce(address)
+    except BrokerError as error:
+        return Check("problem", "Broker", str(error), "check broker.url, and that the broker runs")
+    if product != "RabbitMQ" or not platforms.is_supported_rabbitmq(version):
+        to_do = f"use RabbitMQ {platforms.SUPPORTED_RABBITMQ}, nothing else has been tried"
+        return Check("warning", "Broker", f"{shown} is {product} {version}".strip(), to_do)
+    # AMQP cannot ask for it, and without the node's own tools nothing else can.
+    to_do = (
+        "for runs of more than half an hour raise its consumer_timeout, which is 30 minutes unless somebody changed"
+        " it: the broker disconnects the worker then, and the run goes on all the same"
+    )
+    return Check("ok", "Broker", f"RabbitMQ {version} at {shown} lets us in", to_do)
 
 
 def _rabbitmq_advice() -> str:

@@ -80,7 +80,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what is due right now waits (> for >=)",
-        (Edit("beat_config.recorder._lock", "look_at__lte=now", "look_at__lt=now"),),
+        (Edit("beat_config.due.lock", "policy.look_at <= %s", "policy.look_at < %s"),),
     ),
     Mutation(
         "disabled and changed schedules still fire",
@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that waits does not count as going on",
-        (Edit("beat_config.recorder._lanes", "finished_at=None", 'state="running"'),),
+        (Edit("beat_config.recorder._going", "finished_at IS NULL", "state = 'running'"),),
     ),
     Mutation(
         "a queue of runs grows beyond its cap",
@@ -155,6 +155,25 @@ MUTATIONS = (
     Mutation(
         "a fire just within the grace is late",
         (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),),
+    ),
+    Mutation(
+        "a fire in a blackout runs",
+        (Edit("beat_config.planner._decide_one", "if window is not None:", "if window is None and policy is None:"),),
+    ),
+    Mutation(
+        "what a blackout skips takes the place of the latest",
+        (
+            Edit(
+                "beat_config.planner._running",
+                "if window is None:",
+                "if window is None or policy.catch_up == 'latest':",
+            ),
+        ),
+    ),
+    Mutation("fires are not spread", (Edit("beat_config.schedules._trigger", "spread=policy.spread", "spread=None"),)),
+    Mutation(
+        "weeks are counted from the anchor, whatever date was given",
+        (Edit("beat_config.schedules._weeks", "policy.weeks_from or ", ""),),
     ),
     Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._running", "policy.cap", "1_000_000"),)),
     Mutation(

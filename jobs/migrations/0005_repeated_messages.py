@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0003_refused_messages'),
+        ('jobs', '0004_broker_away'),
     ]
 
     operations = [
