@@ -2,11 +2,15 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from django_celery_beat.models import PeriodicTask
 
+from beat_config.models import SchedulePolicy
+from beat_config.schedules import exclusive_key
+from jobs import machines
 from scheduler_app import routing
 
 
@@ -15,6 +19,7 @@ class Kind(StrEnum):
     QUEUE = "queue"
     TOPIC = "topic"
     LABELS = "labels"
+    EVERY = "every"
     OTHER = "other"
 
 
@@ -23,6 +28,7 @@ CHOICES = {
     Kind.QUEUE: "Workers of one queue",
     Kind.TOPIC: "Workers that listen to a topic",
     Kind.LABELS: "Workers with certain labels",
+    Kind.EVERY: "Every machine, one run each",
     # Offered only where it is so already.
     Kind.OTHER: "As another program has set it",
 }
@@ -44,6 +50,7 @@ class Place:
             Kind.ANY: "any worker",
             Kind.QUEUE: f"workers of the queue {self.name}",
             Kind.TOPIC: f"workers that listen to {self.name}",
+            Kind.EVERY: "every machine",
         }
         return phrases.get(self.kind, self.name)
 
@@ -53,6 +60,8 @@ def of(task: PeriodicTask) -> Place:
     exchange, key, queue = task.exchange or "", task.routing_key or "", task.queue or ""
     if exchange == routing.TOPICS:
         return Place(Kind.TOPIC, key)
+    if exchange == routing.MACHINES:
+        return Place(Kind.EVERY)
     if exchange == routing.LABELS:
         try:
             return Place(Kind.LABELS, labels={name: str(value) for name, value in sorted(_headers(task).items())})
@@ -75,8 +84,23 @@ def store(place: Place, task: PeriodicTask) -> None:
         task.queue = place.name
     elif place.kind is Kind.TOPIC:
         task.exchange, task.routing_key = routing.TOPICS, place.name
+    elif place.kind is Kind.EVERY:
+        task.exchange = routing.MACHINES
     elif place.kind is Kind.LABELS:
         task.exchange, task.headers = routing.LABELS, json.dumps(place.labels)
+
+
+def way_of(policy: SchedulePolicy, now: datetime, *, expires: bool = True) -> dict[str, Any]:
+    """Return the columns of a run that say where it goes, until when, and beside which others it may run.
+
+    Without *expires* it waits as long as it takes; a run of every machine cannot.
+    """
+    task, route, key = policy.schedule, route_of(policy.schedule), exclusive_key(policy)
+    seconds = task.expire_seconds if expires else None
+    expires_at = now + timedelta(seconds=seconds) if seconds else None
+    if route and route.get("exchange") == routing.MACHINES:
+        return machines.whole(key, policy.overlap, route=route, expires_at=expires_at or now + machines.WINDOW)
+    return {"route": route, "exclusive_key": key, "expires_at": expires_at}
 
 
 def route_of(task: PeriodicTask) -> dict[str, object] | None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -13,7 +13,7 @@ from django_celery_beat.models import PeriodicTask
 from beat_config import adoption, cursors, due, pausing
 from beat_config.blackout_rows import blackout_of
 from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
-from beat_config.places import route_of
+from beat_config.places import way_of
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
@@ -25,7 +25,7 @@ from beat_config.schedules import (
     trigger_of,
 )
 from jobs import bulk, claims, rows
-from jobs.models import Run
+from jobs.models import EVERY_MACHINE, Run
 from jobs.states import State
 
 logger = logging.getLogger(__name__)
@@ -189,10 +189,9 @@ class _Batch:
             return _ended(run, State.FAILED, problem, self.now)
         run.dispatch_at = self.now
         run.time_limit = policy.time_limit
-        run.route = route_of(task)
-        run.expires_at = self.now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
         run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
-        run.exclusive_key = exclusive_key(policy)
+        for name, value in way_of(policy, self.now).items():
+            setattr(run, name, value)
         return run if run.exclusive_key is None else self._in_its_lane(policy, run, run.exclusive_key)
 
     def _in_its_lane(self, policy: SchedulePolicy, run: Run, key: str) -> Run:
@@ -218,7 +217,7 @@ class _Batch:
         # Another beat's decision on the same fire stands: (schedule, fire time, attempt) is unique.
         bulk.insert(self.runs)
         for run in self.replacing:
-            this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1)
+            this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1, part_of=None)
             for pk in this.values_list("pk", flat=True):
                 claims.replace(str(run.exclusive_key), by=pk, now=self.now)
         if self.fired:
@@ -273,7 +272,9 @@ def _keyless(policies: Sequence[SchedulePolicy]) -> dict[int, _Lane]:
     Only to skip is possible beside it: its end releases nothing.
     """
     ids = [policy.schedule_id for policy in policies if policy.overlap == Overlap.SKIP]
-    going = _going(f"exclusive_key IS NULL AND {bulk.among('schedule_id')}", ids)
+    # A run of every machine only waits; its parts have keys, one a machine.
+    mine = f"exclusive_key IS NULL AND machine <> '{EVERY_MACHINE}' AND {bulk.among('schedule_id')}"
+    going = _going(mine, ids)
     return {each.schedule: each.lane() for each in reversed(going)}
 
 

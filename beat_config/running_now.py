@@ -1,8 +1,10 @@
 """A schedule's job, started by a person and not by its time."""
 
+from django.utils import timezone
+
 from beat_config.models import Schedule
-from beat_config.places import route_of
-from beat_config.schedules import exclusive_key, parameters_of
+from beat_config.places import way_of
+from beat_config.schedules import parameters_of
 from jobs import starting
 from jobs.models import Run
 
@@ -14,6 +16,5 @@ def run_now(schedule: Schedule, *, by: str) -> Run:
         parameters_of(schedule),
         by=by,
         schedule=schedule,
-        exclusive_key=exclusive_key(schedule.policy),
-        route=route_of(schedule),
+        **way_of(schedule.policy, timezone.now(), expires=False),
     )

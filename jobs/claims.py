@@ -56,6 +56,7 @@ def claim(run_id: int, attempt: int, *, worker: str, lease: timedelta, now: date
             with transaction.atomic():
                 taken = (
                     Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
+                    .exclude(machine=EVERY_MACHINE)  # of which each machine claims its part
                     .filter(Q(expires_at=None) | Q(expires_at__gt=now))
                     .update(
                         state=State.RUNNING,
@@ -113,6 +114,8 @@ def cancel(run_id: int, *, by: str, now: datetime) -> bool:
     with transaction.atomic():
         if _cancel_waiting(Run.objects.filter(pk=run_id), reason, now):
             release(Run.objects.filter(pk=run_id).values_list("exclusive_key", flat=True), now)
+            for part in Run.objects.filter(part_of=run_id, finished_at=None).values_list("pk", flat=True):
+                cancel(part, by=by, now=now)
             return True
         return _ask_to_end(Run.objects.filter(pk=run_id), reason, now) == 1
 
@@ -210,7 +213,7 @@ def _begin_again(run: Run, now: datetime) -> None:
 
 KEPT_BY_AN_ATTEMPT = (
     *("schedule_id", "schedule_name", "job", "parameters", "origin", "requested_by", "fire_time", "covers"),
-    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at"),
+    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at", "machine", "part_of"),
 )
 
 

@@ -1,8 +1,8 @@
 """Runs of every machine: one decision, recorded as one run, of which each machine that hears of it makes its own part.
 
 A part is a run as any other: claimed, renewed and ended by `claims`. The whole is never claimed. Until it expires it
-lets machines join; then it ends as its parts have. (part_of, machine, attempt) is unique: a message that comes twice, to
-two workers of a machine or after a crash finds the part that is there.
+lets machines join; then it ends as its parts have. (part_of, machine, attempt) is unique: a message that comes twice,
+to two workers of a machine or after a crash, finds the part that is there.
 """
 
 import hashlib
@@ -23,8 +23,10 @@ SENT_AFTER = timedelta(seconds=60)
 LONGEST_KEY = 100
 
 
-def whole(exclusive_key: str | None, overlap: str, *, route: dict[str, object], expires_at: datetime) -> dict[str, object]:
-    """Return the columns of a run of every machine, whose parts exclude each other as *overlap* says, on each machine."""
+def whole(
+    exclusive_key: str | None, overlap: str, *, route: dict[str, object], expires_at: datetime
+) -> dict[str, object]:
+    """Return the columns of a run of every machine; on each, its parts exclude each other as *overlap* says."""
     said = {"exclusive_key": exclusive_key, "overlap": overlap} if exclusive_key else {}
     return {
         "machine": EVERY_MACHINE,
@@ -52,11 +54,6 @@ def end_whole(now: datetime) -> int:
     """End the runs of every machine that nobody can join any more and whose parts have ended; return how many."""
     over = Run.objects.filter(machine=EVERY_MACHINE, finished_at=None, expires_at__lte=now)
     return sum(_end(run, now) for run in over[: claims.BATCH])
-
-
-def cancel_parts(run_id: int, *, by: str, now: datetime) -> None:
-    for part in parts_of(run_id).filter(finished_at=None).values_list("pk", flat=True):
-        claims.cancel(part, by=by, now=now)
 
 
 def parts_of(run_id: int) -> QuerySet[Run]:
