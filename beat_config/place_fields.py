@@ -46,7 +46,13 @@ class PlaceFields(forms.Form):
     def clean_place(self, cleaned: dict[str, Any]) -> Place | None:
         """Return what was chosen; None, with the error at its field, when it cannot be."""
         kind = Kind(cleaned.get("where") or Kind.ANY)
-        if kind in {Kind.ANY, Kind.OTHER}:
+        if kind is Kind.EVERY and cleaned.get("concurrency_key"):
+            self.add_error(
+                "concurrency_key",
+                "It runs on every machine at the same time, and this would keep its runs apart on one machine only:"
+                " leave it empty.",
+            )
+        if kind in {Kind.ANY, Kind.EVERY, Kind.OTHER}:
             return Place(kind)
         name = f"where_{kind}"
         try:

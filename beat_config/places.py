@@ -15,6 +15,7 @@ class Kind(StrEnum):
     QUEUE = "queue"
     TOPIC = "topic"
     LABELS = "labels"
+    EVERY = "every"
     OTHER = "other"
 
 
@@ -23,6 +24,7 @@ CHOICES = {
     Kind.QUEUE: "Workers of one queue",
     Kind.TOPIC: "Workers that listen to a topic",
     Kind.LABELS: "Workers with certain labels",
+    Kind.EVERY: "Every machine, one run each",
     # Offered only where it is so already.
     Kind.OTHER: "As another program has set it",
 }
@@ -44,6 +46,7 @@ class Place:
             Kind.ANY: "any worker",
             Kind.QUEUE: f"workers of the queue {self.name}",
             Kind.TOPIC: f"workers that listen to {self.name}",
+            Kind.EVERY: "every machine",
         }
         return phrases.get(self.kind, self.name)
 
@@ -53,6 +56,8 @@ def of(task: PeriodicTask) -> Place:
     exchange, key, queue = task.exchange or "", task.routing_key or "", task.queue or ""
     if exchange == routing.TOPICS:
         return Place(Kind.TOPIC, key)
+    if exchange == routing.MACHINES:
+        return Place(Kind.EVERY)
     if exchange == routing.LABELS:
         try:
             return Place(Kind.LABELS, labels={name: str(value) for name, value in sorted(_headers(task).items())})
@@ -75,6 +80,8 @@ def store(place: Place, task: PeriodicTask) -> None:
         task.queue = place.name
     elif place.kind is Kind.TOPIC:
         task.exchange, task.routing_key = routing.TOPICS, place.name
+    elif place.kind is Kind.EVERY:
+        task.exchange = routing.MACHINES
     elif place.kind is Kind.LABELS:
         task.exchange, task.headers = routing.LABELS, json.dumps(place.labels)
 

@@ -19,6 +19,7 @@ from beat_config.planner import Policy
 from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
+from jobs import machines
 from jobs.models import Run
 
 # In the order of a cron line.
@@ -102,6 +103,10 @@ def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
     run.expires_at = now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
     run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
     run.exclusive_key = exclusive_key(policy)
+    if run.route is not None and machines.is_whole(run.route):
+        columns = machines.whole(run.route, run.exclusive_key, policy.overlap, expires_at=run.expires_at, now=now)
+        for name, value in columns.items():
+            setattr(run, name, value)
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:

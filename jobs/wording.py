@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs import parents
-from jobs.models import Origin, Run, RunOutput
+from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
 from jobs.states import State
 
 # Unfold's names for its label colours.
@@ -57,6 +57,11 @@ def moment(when: datetime, now: datetime) -> str:
     if away == 0:
         return f"{when:%H:%M:%S}"
     return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
+
+
+def machine(run: Run) -> str:
+    """Return the machine that the run is for; empty for any."""
+    return "every machine" if run.machine == EVERY_MACHINE else run.machine
 
 
 def started_by(run: Run) -> str:

@@ -58,6 +58,7 @@ COLUMNS = ("queue", "exchange", "routing_key", "headers")
             "workers that listen to reports.eu",
             id="topic",
         ),
+        pytest.param({"where": "every"}, (None, "scheduler.machines", None, "{}"), "every machine", id="every machine"),
         pytest.param(
             {"where": "labels", "where_labels": "os=linux, gpu=yes"},
             (None, "scheduler.labels", None, '{"gpu": "yes", "os": "linux"}'),
@@ -89,6 +90,7 @@ def test_the_form_writes_django_celery_beats_columns_and_shows_them_again(admin,
         ({"where": "topic", "where_topic": "eu.*"}, "where_topic", "a schedule names one topic"),
         ({"where": "topic", "where_topic": "eu..x"}, "where_topic", "not words"),
         ({"where": "labels"}, "where_labels", "Which labels"),
+        ({"where": "every", "concurrency_key": "disk"}, "concurrency_key", "on one machine only"),
         ({"where": "labels", "where_labels": "gpu"}, "where_labels", "not a label such as gpu=yes"),
     ],
 )

@@ -26,6 +26,7 @@ PLACES = {
     "no worker's queue": {"queue": "nobody-reads-this"},
     "no worker's topic": {"exchange": routing.TOPICS, "routing_key": "us.reports"},
     "no worker's labels": {"exchange": routing.LABELS, "headers": {"gpu": "yes", "os": "windows"}},
+    "every machine": {"exchange": routing.MACHINES},
     "no exchange": {"exchange": "no-such-exchange", "routing_key": "x"},
 }
 NUMBERS = dict(zip(PLACES, count(1), strict=False))
@@ -43,11 +44,15 @@ TWO = {
 }
 
 MAKE_RUNS = """
-import json, sys
+import json
 from django.utils import timezone
+from jobs import machines
 from jobs.models import Run
 for route in json.loads({routes!r}):
-    Run.objects.create(job="run_command", parameters={{"command": "true"}}, route=route or None, dispatch_at=timezone.now())
+    now, columns = timezone.now(), {{"route": route or None}}
+    if route.get("exchange") == {machines!r}:
+        columns = machines.whole(route, "key", "skip", expires_at=None, now=now)
+    Run.objects.create(job="run_command", parameters={{"command": "true"}}, dispatch_at=now, **columns)
 """
 
 
@@ -59,7 +64,7 @@ def installation(request, tmp_path_factory):
         if request.param == "rabbitmq":
             node = stack.enter_context(servers.rabbitmq(tmp_path_factory.mktemp("node"))).url
         made = Installation(tmp_path_factory.mktemp("installation"), node)
-        made.python(MAKE_RUNS.format(routes=json.dumps([*PLACES.values()])))
+        made.python(MAKE_RUNS.format(routes=json.dumps([*PLACES.values()]), machines=routing.MACHINES))
         stack.enter_context(made.worker("one", **ONE))
         stack.enter_context(made.worker("two", **TWO))
         stack.enter_context(made.process("beat", "celery", "-A", "scheduler_app", "beat", "--loglevel=INFO"))
@@ -115,6 +120,17 @@ def test_a_topic_that_two_workers_listen_to_is_run_once(installation):
     ended(installation, "topic of both")
     starts = installation.log("one").count(f"Run {NUMBERS['topic of both']} starts")
     assert starts + installation.log("two").count(f"Run {NUMBERS['topic of both']} starts") == 1
+
+
+def test_every_machine_runs_it_once(installation):
+    parts = "SELECT machine, state, worker FROM jobs_run WHERE part_of = ? ORDER BY machine"
+
+    def both_done():
+        rows = installation.rows(parts, NUMBERS["every machine"])
+        return rows if [row[1] for row in rows] == ["succeeded", "succeeded"] else None
+
+    rows = wait_until(both_done, SOON, "two machines have run it")
+    assert [(machine, worker.partition("@")[0]) for machine, _, worker in rows] == [("one", "one"), ("two", "two")]
 
 
 def test_a_worker_by_hand_reads_the_queues_it_is_told_to(installation):
