@@ -102,6 +102,17 @@ class Worker:
 class Jobs:
     folder: Annotated[Path | None, kinds.folder()] = None  # None: <data>/jobs
     output_limit: Annotated[int, kinds.size()] = 1_000_000  # bytes kept of one run's output
+    # Beside public ones: which addresses, networks or names the jobs that call web addresses may call.
+    allowed_addresses: Annotated[tuple[str, ...], kinds.addresses()] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CeleryTasks:
+    """Django apps of others, and which of their Celery tasks may be scheduled."""
+
+    apps: Annotated[tuple[str, ...], kinds.texts()] = ()
+    tasks: Annotated[tuple[str, ...], kinds.texts()] = ()
+    path: Annotated[Path | None, kinds.folder()] = None  # where the apps are, when they are not installed
 
 
 MailSecurity = Literal["none", "starttls", "tls"]
@@ -154,6 +165,7 @@ class Config:
     database: Database = Database()
     worker: Worker = Worker()
     jobs: Jobs = Jobs()
+    celery: CeleryTasks = CeleryTasks()
     mail: Mail = Mail()
     logs: Logs = Logs()
     retention: Retention = Retention()

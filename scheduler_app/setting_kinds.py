@@ -191,6 +191,24 @@ def checked(check_one: Callable[[str], str]) -> Kind:
     return Kind(check)
 
 
+def addresses() -> Kind:
+    """Read a list of addresses, networks and host names, each with or without a port; "any" is all of them."""
+    several = texts()
+    name = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?"
+    entry = re.compile(rf"(({name}|\[[0-9A-Fa-f:.]+\]|[0-9.]+(/\d+)?)(:\d+)?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d+)?)")
+
+    def check(value: object) -> tuple[str, ...]:
+        found: tuple[str, ...] = several.check(value)
+        for each in found:
+            if not entry.fullmatch(each):
+                raise ValueError(
+                    f'{each!r} is not an address such as "192.168.1.5", "10.0.0.0/8", "nas.local" or "127.0.0.1:8080"'
+                )
+        return found
+
+    return Kind(check, several.from_text)
+
+
 def folder() -> Kind:
     return Kind(lambda value: user_path(text().check(value)))
 

@@ -285,7 +285,8 @@ def test_every_built_in_job_has_a_form_with_a_field_and_a_help_or_a_plain_name_f
 
     assert job.summary
     for parameter in job.parameters:
-        assert f'name="parameter_{parameter.name}"' in page
+        part = "_name" if parameter.kind == "secret" else ""
+        assert f'name="parameter_{parameter.name}{part}"' in page
         assert html.escape(parameter.help, quote=True) in page
 
 
@@ -314,7 +315,15 @@ def test_lists_sizes_lengths_of_time_and_choices_are_typed_as_people_write_them(
 def test_jobs_that_could_read_write_or_run_anything_need_the_permission_for_commands():
     free = {name for name, job in discover(None).items() if job.permission is None}
     assert free == {
-        *("call_web_address", "check_certificate", "check_disk_space", "check_port", "check_process", "wait_for_file"),
+        *(
+            "call_web_address",
+            "call_webhook",
+            "check_certificate",
+            "check_disk_space",
+            "check_port",
+            "check_process",
+            "wait_for_file",
+        ),
     }
 
 

@@ -158,7 +158,7 @@ def test_a_circle_made_by_another_program_ends():
 def test_a_worker_killed_around_the_end_of_a_run_neither_loses_nor_doubles_what_follows():
     first, then = make_schedule(), make_schedule(policy={"overlap": "allow"})
     chain(first, then)
-    runs = [make_run(schedule_id=first.pk, exclusive_key=None) for _ in range(6)]
+    runs = [make_run(schedule_id=first.pk, exclusive_key=None) for _ in range(3)]
     program = """
 import os, sys, django
 django.setup()
@@ -183,16 +183,16 @@ os.kill(os.getpid(), 9)
         else f"postgresql://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
     )
     environment = os.environ | {"SCHEDULER_DATABASE_URL": url}
-    for run, moment in zip(runs, ["before", "within", "after"] * 2, strict=True):
+    for run, moment in zip(runs, ["before", "within", "after"], strict=True):
         done = subprocess.run(
             [sys.executable, "-c", program, str(run.pk), moment], env=environment, capture_output=True, check=False
         )
         assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
     ended = {run.pk for run in Run.objects.filter(pk__in=[run.pk for run in runs], state=State.SUCCEEDED)}
-    assert ended == {runs[2].pk, runs[5].pk}
+    assert ended == {runs[2].pk}
     assert sorted(ChainedRun.objects.values_list("parent", flat=True)) == sorted(ended)
-    assert followers().count() == 2
+    assert followers().count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
