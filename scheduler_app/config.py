@@ -21,8 +21,10 @@ __all__ = ["MASK", "Config", "ConfigError", "Problem", "Secret", "Shown", "load"
 
 PREFIX = "SCHEDULER_"
 # Variables that this program sets for its own children; none of them is a setting.
+_OF_A_RUN = ("RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
+_OF_ITS_PARENT = ("PARENT_RUN_ID", "PARENT_SCHEDULE", "PARENT_STATE", "PARENT_EXIT_CODE", "PARENT_REASON")
 NOT_SETTINGS = frozenset(
-    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "PULSE", "TREE", "RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
+    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "PULSE", "TREE", *_OF_A_RUN, *_OF_ITS_PARENT)
 )
 
 

@@ -24,7 +24,7 @@ def back_up_mysql(
     port: int | None = None,
     user: str = "",
     password: SecretText | None = None,
-    name: Annotated[str, Check(check_name)] = "mysql",
+    name: Annotated[str, Check(check_name), Label("Beginning of their names")] = "mysql",
     keep: Annotated[int | None, Check(check_keep)] = 7,
 ) -> None:
     """Dump a MySQL or MariaDB database as compressed SQL, as it is at one moment where its tables are InnoDB's.
@@ -38,7 +38,7 @@ def back_up_mysql(
         port: Empty: 3306.
         user: Empty: the user the scheduler runs as.
         password: Empty: none, or what the file .my.cnf says.
-        name: How the names of the dumps begin.
+        name: The time follows it.
         keep: How many dumps of this name stay, the new one included. Empty: all.
     """
     folder = existing_folder(target, "write to")

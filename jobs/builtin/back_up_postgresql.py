@@ -19,7 +19,7 @@ def back_up_postgresql(
     port: int | None = None,
     user: str = "",
     password: SecretText | None = None,
-    name: Annotated[str, Check(check_name)] = "postgresql",
+    name: Annotated[str, Check(check_name), Label("Beginning of their names")] = "postgresql",
     keep: Annotated[int | None, Check(check_keep)] = 7,
 ) -> None:
     """Dump a PostgreSQL database in pg_dump's own compressed format, and read its table of contents back.
@@ -33,7 +33,7 @@ def back_up_postgresql(
         port: Empty: 5432, or what PGPORT says.
         user: Empty: the user the scheduler runs as, or what PGUSER says.
         password: Empty: none, or what the file .pgpass says.
-        name: How the names of the dumps begin.
+        name: The time follows it.
         keep: How many dumps of this name stay, the new one included. Empty: all.
     """
     folder = existing_folder(target, "write to")

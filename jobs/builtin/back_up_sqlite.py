@@ -17,7 +17,7 @@ _SUFFIX = ".sqlite3"
 def back_up_sqlite(
     database: Annotated[Path, Label("Database file")],
     target: Annotated[Path, Label("Folder for the copies")],
-    name: Annotated[str, Check(check_name)] = "database",
+    name: Annotated[str, Check(check_name), Label("Beginning of their names")] = "database",
     keep: Annotated[int | None, Check(check_keep)] = 7,
 ) -> None:
     """Copy a SQLite database as it is at one moment, also while programs write to it, and check the copy.
@@ -25,7 +25,7 @@ def back_up_sqlite(
     Args:
         database: The file of the database.
         target: It must exist: on a disk that is not mounted nothing is written.
-        name: How the names of the copies begin.
+        name: The time follows it.
         keep: How many copies of this name stay, the new one included. Empty: all.
     """
     folder = existing_folder(target, "write to")

@@ -105,11 +105,11 @@ def _broker_problems(now: datetime) -> list[str]:
     away = Service.objects.filter(seen_at__gte=now - MISSED_AFTER, broker_away_since__isnull=False)
     if since := away.filter(kind=Service.Kind.BEAT).aggregate(since=Min("broker_away_since"))["since"]:
         found.append(
-            f"The message broker does not answer since {_moment(since, now)}: runs wait, and are sent when it is back."
+            f"The message broker has not answered since {_moment(since, now)}: runs wait, and are sent when it is back."
         )
     else:
         found += [
-            f"A worker on {host} does not reach the message broker since {_moment(since, now)}: it takes no new runs"
+            f"A worker on {host} has not reached the message broker since {_moment(since, now)}: it takes no new runs"
             " until it does."
             for host, since in away.values_list("host", "broker_away_since")[:SHOWN]
         ]

@@ -18,6 +18,7 @@ from jobs import claims, executor
 from jobs.claims import Outcome
 from jobs.models import ChainedRun, Origin, Run, RunOutput
 from jobs.states import State
+from scheduler_app.config import load
 from tests.factories import NOW, make_run, make_schedule, make_task
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -167,6 +168,7 @@ from django.utils import timezone
 from jobs import claims
 from jobs.claims import Outcome
 from jobs.states import State
+from scheduler_app.config import load
 run, moment = int(sys.argv[1]), sys.argv[2]
 if moment == "before":
     claims.on_end.insert(0, lambda *_: os.kill(os.getpid(), 9))
@@ -214,6 +216,8 @@ def test_the_follower_sees_the_outcome_of_the_run_before_it():
 
     output = b"".join(bytes(piece.data) for piece in RunOutput.objects.filter(run=after))
     assert output.decode() == f"Backup {run.pk} failed 7\n"
+    # None of what it sees keeps it from calling the scheduler's own commands.
+    assert load(environ=executor._environment(after)).source is None
 
 
 @pytest.fixture

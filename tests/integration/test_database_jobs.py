@@ -108,6 +108,9 @@ def test_nothing_is_changed_unless_it_is_allowed(database, tmp_path):
     hint = 'switch off "Read only" if it is meant to change something'
     for change in ("DELETE FROM words", "DROP TABLE words", "CREATE TABLE more (x)"):
         assert hint in sql(database, change)[1]
+    # What belongs to the file rather than to its tables, too.
+    assert sql(database, "PRAGMA journal_mode = DELETE")[1] != ""
+    assert sql(database, "PRAGMA journal_mode")[0] == "journal_mode\nwal\n"
     assert sql(database, "SELECT count(*) FROM words")[0] == "count(*)\n20000\n"
     assert sql(database, "DELETE FROM words WHERE id > 5", read_only=False) == ("19995 rows changed\n", "")
     assert sql(database, "SELECT count(*) FROM words")[0] == "count(*)\n5\n"
