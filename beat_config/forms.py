@@ -20,9 +20,10 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from beat_config import chains, presets, timing
+from beat_config import chains, places, presets, timing
 from beat_config.models import Blackout, CatchUp, Chain, DayRule, Overlap, Schedule, WhenWrong
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
+from beat_config.place_fields import PlaceFields
 from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Sun, Times, Timing
@@ -75,7 +76,7 @@ class NextField(forms.ModelChoiceField):  # type: ignore[type-arg]
         self.error_messages["invalid_choice"] = "There is no schedule of that name."
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     """Everything but the parameters, which `form_for` adds for one job."""
 
     job: Job | None = None
@@ -301,6 +302,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         seconds = self.instance.expire_seconds
         self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
         self._show_priority(self.instance.priority)
+        self.show_place(places.of(self.instance))
         self.initial["preset"] = presets.named(
             {
                 name: self.fields[name].prepare_value(value) or ""
@@ -341,6 +343,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["timing"] = self._clean_timing(cleaned)
         self._clean_bounds(cleaned)
         self._clean_policies(cleaned)
+        cleaned["place"] = self.clean_place(cleaned)
         self._clean_chains(cleaned)
         return cleaned
 

@@ -14,11 +14,12 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config.composed import Weeks, compose
 from beat_config.models import Overlap, SchedulePolicy, WhenWrong
+from beat_config.places import route_of
 from beat_config.planner import Policy
 from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
-from jobs import terms
+from jobs import machines, terms
 from jobs.models import Run
 from jobs.retries import Retry
 from jobs.states import State
@@ -134,10 +135,14 @@ def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
     task = policy.schedule
     run.dispatch_at = now
     run.time_limit = policy.time_limit
-    run.route = _route(task)
+    run.route = route_of(task)
     run.expires_at = now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
     run.max_attempts, run.terms = attempts_of(policy)
     run.exclusive_key = exclusive_key(policy)
+    if run.route is not None and machines.is_whole(run.route):
+        columns = machines.whole(run.route, run.exclusive_key, policy.overlap, expires_at=run.expires_at, now=now)
+        for name, value in columns.items():
+            setattr(run, name, value)
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
@@ -240,15 +245,3 @@ def fingerprint_of(policy: SchedulePolicy) -> str:
 def _digest(columns: tuple[str, ...]) -> str:
     text = json.dumps(columns)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _route(task: PeriodicTask) -> dict[str, object] | None:
-    headers = json.loads(task.headers or "{}")
-    route = {
-        "queue": task.queue,
-        "exchange": task.exchange,
-        "routing_key": task.routing_key,
-        "priority": task.priority,
-        "headers": headers if isinstance(headers, dict) else None,
-    }
-    return {name: value for name, value in route.items() if value not in (None, "", {})} or None

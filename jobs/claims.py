@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from jobs import terms
-from jobs.models import Run
+from jobs.models import EVERY_MACHINE, Run
 from jobs.retries import Retry
 from jobs.states import WAITING, State, sources
 
@@ -68,7 +68,7 @@ class Hold(Enum):
 
 def waiting(run_id: int, attempt: int) -> Run | None:
     """Return the run if it waits to be started."""
-    return Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING)).first()
+    return _waiting(run_id, attempt).first()
 
 
 def claim(
@@ -101,8 +101,7 @@ def claim(
     }
     if process is not None:
         columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.PROCESS: process}
-    mine = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
-    mine = mine.filter(Q(expires_at=None) | Q(expires_at__gt=now))
+    mine = _waiting(run_id, attempt).filter(Q(expires_at=None) | Q(expires_at__gt=now))
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
@@ -157,6 +156,8 @@ def cancel(run_id: int, *, by: str, now: datetime) -> bool:
     with transaction.atomic():
         if _cancel_waiting(Run.objects.filter(pk=run_id), reason, now):
             release(Run.objects.filter(pk=run_id).values_list("exclusive_key", flat=True), now)
+            for part in Run.objects.filter(part_of=run_id, finished_at=None).values_list("pk", flat=True):
+                cancel(part, by=by, now=now)
             return True
         return _ask_to_end(Run.objects.filter(pk=run_id), reason, now) == 1
 
@@ -190,7 +191,7 @@ def interrupt_expired(now: datetime, is_over: Callable[[Run, datetime], bool] = 
 
 def expire_waiting(now: datetime) -> int:
     """Mark the runs that nobody started before they expired; return how many."""
-    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now)
+    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now).exclude(machine=EVERY_MACHINE)
     if not late.exists():  # without opening a write transaction, which on SQLite keeps others out
         return 0
     with transaction.atomic():
@@ -215,6 +216,11 @@ def release_left_behind(now: datetime) -> int:
     same_key = Run.objects.filter(exclusive_key=OuterRef("exclusive_key"))
     stuck = _held_back().filter(~Exists(_on_the_way(same_key)))
     return release(list(stuck.values_list("exclusive_key", flat=True)[:BATCH]), now)
+
+
+def _waiting(run_id: int, attempt: int) -> QuerySet[Run]:
+    found = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
+    return found.exclude(machine=EVERY_MACHINE)  # of which each machine claims its part
 
 
 _END_OF_A_CLAIM = frozenset(state for state in State if sources(state) >= {State.RUNNING})
@@ -259,7 +265,7 @@ def _expired(now: datetime) -> QuerySet[Run]:
 def _begin_again(run: Run, ended: str, now: datetime, start_at: datetime) -> None:
     """Record the next attempt of *run*; it takes its place, before those that are held, also while it waits."""
     attempt = Run.objects.create(
-        **{name: getattr(run, name) for name in _KEPT_BY_AN_ATTEMPT},
+        **{name: getattr(run, name) for name in KEPT_BY_AN_ATTEMPT},
         attempt=run.attempt + 1,
         terms={**(terms.kept(run.terms) or {}), terms.PREVIOUS: run.pk},
         reason=f"run {run.pk} {ended}; attempt {run.attempt + 1} of {run.max_attempts}",
@@ -271,9 +277,9 @@ def _begin_again(run: Run, ended: str, now: datetime, start_at: datetime) -> Non
     Run.objects.filter(pk=run.pk).update(terms={**(run.terms or {}), terms.NEXT: attempt.pk})
 
 
-_KEPT_BY_AN_ATTEMPT = (
+KEPT_BY_AN_ATTEMPT = (
     *("schedule_id", "schedule_name", "job", "parameters", "origin", "requested_by", "fire_time", "covers"),
-    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route"),
+    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "machine", "part_of"),
 )
 _ENDED_AS = {
     State.FAILED: "failed",
@@ -293,6 +299,16 @@ def _cancel_waiting(runs: QuerySet[Run], reason: str, now: datetime) -> int:
     return runs.filter(state__in=sorted(WAITING)).update(
         state=State.CANCELLED, reason=reason, finished_at=now, dispatch_at=None
     )
+
+
+def end_waiting(run: Run, state: State, reason: str, now: datetime) -> bool:
+    """End *run*, if it still waits, without its having run itself, and let what its end allows begin."""
+    waiting = Run.objects.filter(pk=run.pk, state__in=sorted(WAITING))
+    if waiting.update(state=state, reason=reason, finished_at=now, dispatch_at=None) != 1:
+        return False
+    for begin in on_end:
+        begin(run, state, now)
+    return True
 
 
 def _ask_to_end(runs: QuerySet[Run], reason: str, now: datetime) -> int:

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from jobs import terms
-from jobs.models import Origin, Run
+from jobs import machines, terms
+from jobs.models import EVERY_MACHINE, Origin, Run
 
 
 def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, **columns: Any) -> Run:
@@ -26,7 +26,8 @@ def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None
 
 
 def start_again(run: Run, *, by: str) -> Run:
-    """Record a new run with the job, parameters, route, policies and exclusive key of *run*."""
+    """Record a new run with the job, parameters, way, policies and key of *run*, on its machine or on all of them."""
+    now = timezone.now()
     return Run.objects.create(
         schedule_id=run.schedule_id,
         schedule_name=run.schedule_name,
@@ -34,10 +35,12 @@ def start_again(run: Run, *, by: str) -> Run:
         parameters=run.parameters,
         time_limit=run.time_limit,
         route=run.route,
+        machine=run.machine,
+        expires_at=now + machines.WINDOW if run.machine == EVERY_MACHINE else None,
         exclusive_key=run.exclusive_key,
         max_attempts=run.max_attempts,
         terms=terms.kept(run.terms),
         origin=Origin.MANUAL,
         requested_by=by,
-        dispatch_at=timezone.now(),
+        dispatch_at=now,
     )

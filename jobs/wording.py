@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs import ansi, parents, terms
-from jobs.models import Origin, Run, RunOutput
+from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
 from jobs.progress_file import Progress
 from jobs.states import State
 
@@ -73,6 +73,11 @@ def waits_until(run: Run, now: datetime) -> datetime | None:
     """Return when a run that waits for its time is sent to a worker; None when it does not wait for a time."""
     later = run.state == State.PENDING and run.dispatch_at is not None and run.dispatch_at > now
     return run.dispatch_at if later else None
+
+
+def machine(run: Run) -> str:
+    """Return the machine that the run is for; empty for any."""
+    return "every machine" if run.machine == EVERY_MACHINE else run.machine
 
 
 def started_by(run: Run) -> str:

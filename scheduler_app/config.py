@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
+from scheduler_app import routing
 from scheduler_app import setting_kinds as kinds
 from scheduler_app.setting_kinds import MASK, Kind, Secret, did_you_mean
 
@@ -91,6 +92,10 @@ class Worker:
     pool: Annotated[Pool, kinds.choice(*get_args(Pool))] = "auto"
     concurrency: Annotated[int | None, kinds.whole_number(1)] = None  # None: 4 on threads
     processes: Annotated[int, kinds.whole_number(1)] = 1
+    queues: Annotated[tuple[str, ...], kinds.names(routing.check_queue, routing.ANY)] = (routing.ANY,)
+    topics: Annotated[tuple[str, ...], kinds.names(routing.check_pattern, "reports.eu.#")] = ()
+    labels: Annotated[tuple[str, ...], kinds.labels()] = ()
+    machine: Annotated[str | None, kinds.checked(routing.check_machine)] = None  # None: the host's name
     lease: Annotated[float, kinds.duration()] = 30.0  # seconds
     stop_limit: Annotated[float, kinds.duration()] = 30.0  # seconds
 
