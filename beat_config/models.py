@@ -150,6 +150,25 @@ class SchedulePolicy(models.Model):
         return f"Policy of {self.schedule}"
 
 
+class Chain(models.Model):
+    """What is started when a run of a schedule has ended: a run of another schedule."""
+
+    class When(models.TextChoices):
+        SUCCESS = "success", "if it succeeds"
+        FAILURE = "failure", "if it fails"
+        ALWAYS = "always", "whichever way it ends"
+
+    leader = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="chains")
+    when = models.CharField(max_length=8, choices=When.choices)
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="chained_after")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["leader", "when"], name="beat_config_chain_one")]
+
+    def __str__(self) -> str:
+        return f"{self.follower} after {self.leader}, {self.get_when_display()}"
+
+
 class TimeZoneData(models.Model):
     """The time zone data that cursors were computed with: when a zone's changes, its cursors are computed anew."""
 

@@ -36,3 +36,6 @@ class Marker:
         Producer(channel, auto_declare=False).publish(
             "", exchange="", routing_key=self._name, delivery_mode=TRANSIENT, retry=False
         )
+
+    def drop(self, channel: Any) -> None:
+        channel.queue_delete(self._name)

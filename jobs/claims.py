@@ -6,7 +6,7 @@ the oldest of them.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -14,7 +14,7 @@ from enum import Enum
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from jobs.models import Run
+from jobs.models import EVERY_MACHINE, Run
 from jobs.states import WAITING, State, sources
 
 BATCH = 500
@@ -40,6 +40,11 @@ class Outcome:
     output_dropped: int = 0
 
 
+# What begins when a run has ended, in the transaction that ends it: beat_config's chains. Called with the run, the
+# state in which it ended, and now.
+on_end: list[Callable[[Run, State, datetime], None]] = []
+
+
 class Hold(Enum):
     """What a worker learns when it renews its lease."""
 
@@ -56,6 +61,7 @@ def claim(run_id: int, attempt: int, *, worker: str, lease: timedelta, now: date
             with transaction.atomic():
                 taken = (
                     Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
+                    .exclude(machine=EVERY_MACHINE)  # of which each machine claims its part
                     .filter(Q(expires_at=None) | Q(expires_at__gt=now))
                     .update(
                         state=State.RUNNING,
@@ -113,6 +119,8 @@ def cancel(run_id: int, *, by: str, now: datetime) -> bool:
     with transaction.atomic():
         if _cancel_waiting(Run.objects.filter(pk=run_id), reason, now):
             release(Run.objects.filter(pk=run_id).values_list("exclusive_key", flat=True), now)
+            for part in Run.objects.filter(part_of=run_id, finished_at=None).values_list("pk", flat=True):
+                cancel(part, by=by, now=now)
             return True
         return _ask_to_end(Run.objects.filter(pk=run_id), reason, now) == 1
 
@@ -136,7 +144,7 @@ def interrupt_expired(now: datetime) -> int:
 
 def expire_waiting(now: datetime) -> int:
     """Mark the runs that nobody started before they expired; return how many."""
-    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now)
+    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now).exclude(machine=EVERY_MACHINE)
     if not late.exists():  # without opening a write transaction, which on SQLite keeps others out
         return 0
     with transaction.atomic():
@@ -182,6 +190,8 @@ def _end(running: QuerySet[Run], run: Run, now: datetime, *, reason: str, **colu
     if running.update(reason=reason, **columns) != 1:
         return False
     release([run.exclusive_key], now)
+    for begin in on_end:
+        begin(run, State(str(columns["state"])), now)
     return True
 
 
@@ -198,7 +208,7 @@ def _expired(now: datetime) -> QuerySet[Run]:
 def _begin_again(run: Run, now: datetime) -> None:
     """Record the next attempt of *run*; it takes its place, before those that are held."""
     attempt = Run(
-        **{name: getattr(run, name) for name in _KEPT_BY_AN_ATTEMPT},
+        **{name: getattr(run, name) for name in KEPT_BY_AN_ATTEMPT},
         attempt=run.attempt + 1,
         reason=f"run {run.pk} was interrupted; attempt {run.attempt + 1} of {run.max_attempts}",
         created_at=now,
@@ -208,9 +218,9 @@ def _begin_again(run: Run, now: datetime) -> None:
     Run.objects.bulk_create([attempt], ignore_conflicts=True)
 
 
-_KEPT_BY_AN_ATTEMPT = (
+KEPT_BY_AN_ATTEMPT = (
     *("schedule_id", "schedule_name", "job", "parameters", "origin", "requested_by", "fire_time", "covers"),
-    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at"),
+    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at", "machine", "part_of"),
 )
 
 
@@ -218,6 +228,16 @@ def _cancel_waiting(runs: QuerySet[Run], reason: str, now: datetime) -> int:
     return runs.filter(state__in=sorted(WAITING)).update(
         state=State.CANCELLED, reason=reason, finished_at=now, dispatch_at=None
     )
+
+
+def end_waiting(run: Run, state: State, reason: str, now: datetime) -> bool:
+    """End *run*, if it still waits, without its having run itself, and let what its end allows begin."""
+    waiting = Run.objects.filter(pk=run.pk, state__in=sorted(WAITING))
+    if waiting.update(state=state, reason=reason, finished_at=now, dispatch_at=None) != 1:
+        return False
+    for begin in on_end:
+        begin(run, state, now)
+    return True
 
 
 def _ask_to_end(runs: QuerySet[Run], reason: str, now: datetime) -> int:

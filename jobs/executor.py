@@ -12,28 +12,29 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, lending, stopping
-from jobs.claims import Claim, Hold, Outcome
+from jobs import catalogue, claims, in_worker, lending, parents, stopping, vault
+from jobs.claims import Claim, Outcome
+from jobs.holding import Holding
+from jobs.masking import Masker, Patterns
 from jobs.models import Run, RunOutput
-from jobs.output import OutputBuffer
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
-from scheduler_app import platforms
+from jobs.task_jobs import TaskJob
+from jobs.vault import SecretError
+from scheduler_app import platforms, pulse
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 PACE = 0.2
-LOOK_EVERY = 1.0
-RENEWALS_A_LEASE = 3
 # Between asking the job's processes to end and killing them.
 GRACE = 5.0
 # What a job leaves running in the background may print this long after the job itself has ended.
@@ -62,14 +63,17 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
     try:
         job = catalogue.registry().get(run.job)
         job.validate(run.parameters)
-    except (UnknownJob, ParameterError) as problem:
+        parameters, secrets = vault.revealed(job, run.parameters)
+    except (UnknownJob, ParameterError, SecretError) as problem:
         return Outcome(State.FAILED, str(problem))
+    if isinstance(job, TaskJob):
+        return in_worker.outcome(held, job, lease, parameters, Patterns(secrets))
     try:
         tree = platforms.spawn([sys.executable, "-P", "-m", "jobs.child"], env=_environment(run), cwd=Path.home())
     except OSError as problem:
         return Outcome(State.FAILED, f"cannot start a process for the job: {problem}")
     try:
-        return _Execution(held, job, tree, lease).outcome()
+        return _Execution(held, job, tree, lease, _orders(job, parameters, secrets)).outcome()
     finally:
         tree.kill()
         tree.close()
@@ -84,6 +88,7 @@ def insist(action: Callable[[], T], run_id: int) -> T:
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
     """
     while True:
+        pulse.show()
         try:
             return action()
         except DatabaseError as error:
@@ -105,25 +110,32 @@ def _environment(run: Run) -> dict[str, str]:
         "SCHEDULER_SCHEDULE": run.schedule_name,
         "SCHEDULER_FIRE_TIME": run.fire_time.isoformat() if run.fire_time else "",
         "SCHEDULER_ATTEMPT": str(run.attempt),
+        **parents.environment(run),
     }
+
+
+class Orders(NamedTuple):
+    """What the child is to do, with its secrets, and what must not be seen of it: kept in memory only."""
+
+    parameters: dict[str, Any]
+    lent: dict[str, Any]
+    hidden: Patterns
+
+
+def _orders(job: Job, parameters: dict[str, Any], secrets: list[str]) -> Orders:
+    lent = lending.lent_to(job)
+    return Orders(parameters, lent, Patterns([*secrets, *filter(None, [lent.get("password")])]))
 
 
 class _Execution:
     """One child process from its first line to its outcome."""
 
-    def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta) -> None:
+    def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta, orders: Orders) -> None:
         self._held = held
-        self._job = job
+        self._orders = orders
         self._tree = tree
-        self._lease = lease
-        limit = held.run.time_limit or job.timeout
-        self._time_limit = limit.total_seconds() if limit else None
-        self._output = OutputBuffer(settings.SCHEDULER.jobs.output_limit)
+        self._holding = Holding(held, lease, held.run.time_limit or job.timeout)
         self._news = threading.Event()
-        self._started = time.monotonic()
-        self._look_at = self._started + LOOK_EVERY
-        self._renew_at = self._started + lease.total_seconds() / RENEWALS_A_LEASE
-        self._lost = False
 
     def outcome(self) -> Outcome | None:
         """Return how the child ended, or None when the run was taken from this worker."""
@@ -139,22 +151,22 @@ class _Execution:
         self._tree.kill()
         for reader in readers:
             reader.join(LEFTOVERS)
-        self._guarded(self._save_output)
-        if self._lost:
+        self._holding.save_output()
+        if self._holding.lost:
             return None
         outcome = ended_by_us or _of_exit(code)
         return replace(
             outcome,
             exit_code=outcome.exit_code if outcome.exit_code is not None else _shell_code(code),
-            output_size=self._output.size,
-            output_dropped=self._output.dropped,
+            output_size=self._holding.output.size,
+            output_dropped=self._holding.output.dropped,
         )
 
     def _hand_over(self) -> None:
         run = self._held.run
         folder = settings.SCHEDULER_PATHS.jobs
-        lent = lending.lent_to(self._job)
-        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder), "lent": lent})
+        orders = self._orders
+        line = json.dumps({"job": run.job, "parameters": orders.parameters, "folder": str(folder), "lent": orders.lent})
         stdin = self._tree.popen.stdin
         assert stdin is not None  # noqa: S101 - spawned with pipes
         try:
@@ -170,17 +182,18 @@ class _Execution:
         give_up_at: float | None = None
         while True:
             self._news.wait(PACE)
+            pulse.show()
             self._news.clear()
             now = time.monotonic()
             ended = self._tree.popen.poll() is not None
             reading = any(reader.is_alive() for reader in readers)
             if ended and not reading:
                 return why
-            self._guarded(self._save_output)
+            self._holding.save_output()
             if ended and give_up_at is None:
                 give_up_at = now + LEFTOVERS
             if why is None and not ended:
-                why = self._reason_to_end(now)
+                why = self._holding.reason_to_end(now)
                 if why is not None:
                     self._tree.terminate()
                     give_up_at = now + GRACE
@@ -188,60 +201,14 @@ class _Execution:
                 self._tree.kill()
                 return why
 
-    def _reason_to_end(self, now: float) -> Outcome | None:
-        if self._time_limit is not None and now - self._started >= self._time_limit:
-            return Outcome(State.TIMED_OUT, f"took longer than its time limit of {self._time_limit:g} s")
-        if stopping.is_over():
-            return Outcome(State.INTERRUPTED, "the worker was stopped before the job had ended")
-        if now < self._look_at:
-            return None
-        self._look_at = now + LOOK_EVERY
-        hold = self._guarded(self._ask)
-        if hold is Hold.LOST:
-            self._lost = True
-            return Outcome(State.INTERRUPTED)
-        if hold is Hold.CANCEL:
-            reason = Run.objects.filter(pk=self._held.run.pk).values_list("reason", flat=True).first()
-            return Outcome(State.CANCELLED, reason or "")
-        return None
-
-    def _ask(self) -> Hold:
-        now = time.monotonic()
-        if now < self._renew_at:
-            return claims.look(self._held)
-        self._renew_at = now + self._lease.total_seconds() / RENEWALS_A_LEASE
-        return claims.renew(self._held, lease=self._lease, now=timezone.now())
-
-    def _save_output(self) -> None:
-        changes = self._output.changes()
-        run_id = self._held.run.pk
-        try:
-            if changes.dropped:
-                RunOutput.objects.filter(run_id=run_id, number__range=changes.dropped).delete()
-            if changes.added:
-                RunOutput.objects.bulk_create(
-                    RunOutput(run_id=run_id, number=piece.number, stream=piece.stream, data=bytes(piece.data))
-                    for piece in changes.added
-                )
-        except DatabaseError:
-            self._output.undo(changes)
-            raise
-
-    def _guarded(self, action: Callable[[], Any]) -> Any:
-        """Do *action*; while the database is away the job goes on, and the lease decides what becomes of it."""
-        try:
-            return action()
-        except DatabaseError as error:
-            logger.warning("run %s: the database does not answer: %s", self._held.run.pk, error)
-            connection.close_if_unusable_or_obsolete()
-            return None
-
     def _read(self, pipe: IO[bytes], stream: int) -> threading.Thread:
         def read() -> None:
+            masker = Masker(self._orders.hidden)
             with pipe:
                 # read1 returns what is there; Popen's pipes are BufferedReaders.
                 while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
-                    self._output.feed(stream, data)
+                    self._holding.output.feed(stream, masker.feed(data))
+            self._holding.output.feed(stream, masker.rest())
             self._news.set()
 
         thread = threading.Thread(target=read, name=f"run-{self._held.run.pk}-{stream}", daemon=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from types import FrameType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar, overload
 
 from jobs import docstrings, parameters
 from jobs.durations import parse_duration
@@ -106,11 +106,13 @@ def _importing_module(frame: FrameType | None) -> dict[str, Any]:
 class Job:
     """A registered kind of work with typed parameters. Made from a declaration; never changed."""
 
+    allowed_name: ClassVar[re.Pattern[str]] = NAME
+
     def __init__(self, declaration: Declaration, source: str) -> None:
         """Check *declaration*; JobDefinitionError says what cannot be a job."""
         function = declaration.function
         description = docstrings.read(function.__doc__)
-        self.name: Final[str] = _checked_name(declaration)
+        self.name: Final[str] = _checked_name(declaration, self.allowed_name)
         self.title: Final[str] = declaration.title or parameters.in_words(self.name)
         self.group: Final[str] = declaration.group
         self.summary: Final[str] = description.summary
@@ -145,6 +147,10 @@ class Job:
     def arguments(self, values: Mapping[str, object]) -> dict[str, Any]:
         """Return *values* as the function takes them; ParameterError holds all problems at once."""
         return parameters.for_call(self._fields, parameters.parse(self._fields, values))
+
+    def map_secrets(self, values: Mapping[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+        """Return the JSON *values* with `change(label, secret)` in place of each secret among them."""
+        return parameters.map_secrets(self._fields, values, change)
 
     def call(self, values: Mapping[str, object]) -> None:
         """Call the function with *values*, converted; ParameterError before it, and whatever the function raises."""
@@ -210,9 +216,9 @@ def _conflict(job: Job, claimants: list[Job]) -> JobProblem:
     )
 
 
-def _checked_name(declaration: Declaration) -> str:
+def _checked_name(declaration: Declaration, allowed: re.Pattern[str]) -> str:
     name = declaration.function.__name__ if declaration.name is None else declaration.name
-    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+    if not isinstance(name, str) or not allowed.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise JobDefinitionError(
             f"cannot use {name!r} as the name of a job: a-z, 0-9 and _ are allowed, a letter first, "
             f"{_LONGEST_NAME} characters at most; write @job(name=…)"

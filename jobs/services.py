@@ -44,24 +44,32 @@ class AliveThread(threading.Thread):
 
     def __init__(self, record: ServiceRecord) -> None:
         super().__init__(name="alive", daemon=True)
-        self.record = record
+        self._record = record
         self._stopping = threading.Event()
+        self._news = threading.Event()
+
+    def broker_away(self, since: datetime | None) -> None:
+        """Write at once since when the worker does not reach the broker; None: it does."""
+        if since != self._record.broker_away_since:
+            self._record.broker_away_since = since
+            self._news.set()
 
     def stop(self) -> None:
         self._stopping.set()
+        self._news.set()
         self.join()
 
     def run(self) -> None:
         try:
-            while True:
+            while not self._stopping.is_set():
                 try:
-                    self.record.write(timezone.now())
+                    self._record.write(timezone.now())
                 except DatabaseError as error:
                     logger.warning("cannot say in the database that this worker is alive: %s", error)
                     connection.close_if_unusable_or_obsolete()
-                if self._stopping.wait(INTERVAL):
-                    break
-            self.record.remove()
+                self._news.wait(INTERVAL)
+                self._news.clear()
+            self._record.remove()
         except DatabaseError as error:
             logger.warning("cannot take this worker off the database's list: %s", error)
         finally:

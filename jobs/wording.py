@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs.models import Origin, Run, RunOutput
+from jobs import parents
+from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
 from jobs.states import State
 
 # Unfold's names for its label colours.
@@ -58,9 +59,16 @@ def moment(when: datetime, now: datetime) -> str:
     return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
 
 
+def machine(run: Run) -> str:
+    """Return the machine that the run is for; empty for any."""
+    return "every machine" if run.machine == EVERY_MACHINE else run.machine
+
+
 def started_by(run: Run) -> str:
     if run.origin == Origin.SCHEDULE:
         return "its schedule"
+    if run.origin == Origin.CHAIN:
+        return f"the end of run {parents.parent_number(run)}"
     return f"{run.requested_by or 'somebody'}, by hand"
 
 

@@ -27,7 +27,7 @@ def connect() -> None:
 def broker_away(since: datetime | None) -> None:
     """Note since when the worker does not reach the broker; None: it does."""
     if _alive is not None:
-        _alive.record.broker_away_since = since
+        _alive.broker_away(since)
 
 
 def _ready(**_: Any) -> None:

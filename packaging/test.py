@@ -18,6 +18,7 @@ DEBIAN_PACKAGES = {
     "postgresql": "/usr/lib/postgresql",
     "chromium": "/usr/bin/chromium",
     "dbus-daemon": "/usr/bin/dbus-daemon",
+    "systemd": "/usr/bin/systemd-analyze",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")

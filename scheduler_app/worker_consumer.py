@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from jobs import inbox, refusals, worker
 from jobs.messages import MessageError, MessageExpired
+from scheduler_app import pulse
 from scheduler_app.worker_pulse import Pulse
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         drain_events = connection.drain_events
 
         def drain_briefly(timeout: float = LONGEST_WAIT, **options: Any) -> Any:
+            pulse.show()
             if self._pulse is not None:
                 self._pulse.check()
             return drain_events(timeout=min(timeout, LONGEST_WAIT), **options)
@@ -94,7 +96,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
             interval_start=FIRST_PAUSE,
             interval_step=PAUSE_GROWS_BY,
             interval_max=LONGEST_PAUSE,
-            callback=maybe_shutdown,
+            callback=_between_tries,
         )
         worker.broker_away(None)
         self.first_connection_attempt = False
@@ -133,8 +135,14 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         """Have signals wake the loop, which would sleep on until its next timer (PEP 475): stopping is prompt."""
         super().register_with_event_loop(hub)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        hub.call_repeatedly(pulse.INTERVAL, pulse.show)
         hub.add_reader(self._awake.fileno(), self._drain)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._awake.recv(64)
+
+
+def _between_tries() -> None:
+    pulse.show()  # a worker that waits for its broker does not hang
+    maybe_shutdown()

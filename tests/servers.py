@@ -275,9 +275,17 @@ def dbus_daemon() -> str:
     raise MissingServer("dbus-daemon is not installed")
 
 
+def systemd_analyze() -> str:
+    """Return the path of systemd's checker of units; raises MissingServer when there is none."""
+    if found := shutil.which("systemd-analyze"):
+        return found
+    raise MissingServer("systemd-analyze is not installed")
+
+
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
     "dbus": dbus_daemon,
+    "systemd": systemd_analyze,
 }

@@ -5,11 +5,18 @@ Imports the standard library alone until processes are involved, so that a bare 
 
 import sys
 
+from scheduler_app.platforms.background import ServiceManagerError
 from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree
-from scheduler_app.platforms.rabbitmq import RabbitMQInstallation, find_rabbitmq
+from scheduler_app.platforms.rabbitmq import (
+    SUPPORTED_RABBITMQ,
+    RabbitMQInstallation,
+    find_rabbitmq,
+    is_supported_rabbitmq,
+)
 
 if sys.platform == "win32":
     from scheduler_app.platforms.windows import (
+        background_service,
         control_address,
         default_pool,
         has_display,
@@ -29,6 +36,7 @@ if sys.platform == "win32":
     )
 else:
     from scheduler_app.platforms.posix import (
+        background_service,
         control_address,
         default_pool,
         has_display,
@@ -50,14 +58,18 @@ else:
 from scheduler_app.platforms.ports import port_holder
 
 __all__ = [
+    "SUPPORTED_RABBITMQ",
     "TREE_VARIABLE",
     "ProcessTree",
     "RabbitMQInstallation",
+    "ServiceManagerError",
+    "background_service",
     "control_address",
     "default_pool",
     "find_rabbitmq",
     "has_display",
     "is_restricted",
+    "is_supported_rabbitmq",
     "kill_own_tree",
     "login_start",
     "port_holder",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 assert sys.platform != "win32"  # noqa: S101 - mypy skips the rest there
 
+from scheduler_app.platforms.background_posix import LaunchdAgent, SystemdUnit  # noqa: E402 - as the assertion says
+
 # sockaddr_un.sun_path holds 104 bytes on macOS and the BSDs, 108 on Linux, the final zero included (unix(4), unix(7)).
 LONGEST_SOCKET_PATH = 103
 
@@ -152,6 +154,12 @@ def login_start(data_folder: Path) -> DesktopEntry | LaunchAgent:
     """Return the system's own place for what starts at login, for the installation with this data folder."""
     name = login_start_name(data_folder)
     return LaunchAgent(name) if sys.platform == "darwin" else DesktopEntry(name)
+
+
+def background_service(data_folder: Path, *, system: bool) -> SystemdUnit | LaunchdAgent:
+    """Return the service manager's entry for the installation with this data folder; *system* is for all of it."""
+    name = login_start_name(data_folder)
+    return LaunchdAgent(name) if sys.platform == "darwin" else SystemdUnit(name, system=system)
 
 
 def windowless_python() -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 assert sys.platform == "win32"  # noqa: S101 - mypy skips the rest elsewhere
 
+from scheduler_app.platforms.background_windows import LogonTask  # noqa: E402 - as the assertion says
 from scheduler_app.platforms.login_start_windows import RunKey  # noqa: E402 - as the assertion says
 
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
@@ -238,6 +239,11 @@ def pystray_backend() -> str:
 def login_start(data_folder: Path) -> RunKey:
     """Return the system's own place for what starts at login, for the installation with this data folder."""
     return RunKey(login_start_name(data_folder))
+
+
+def background_service(data_folder: Path, *, system: bool) -> LogonTask:  # noqa: ARG001 - a task is a user's
+    """Return the task of the installation with this data folder."""
+    return LogonTask(login_start_name(data_folder), _current_user())
 
 
 def windowless_python() -> str:

@@ -8,16 +8,19 @@ import secrets
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
 from scheduler_app import platforms
 from scheduler_app.supervisor.output import RotatingFile, Tail, copy_output
-from scheduler_app.supervisor.service import INSTANCE_VARIABLE, Probe, Service, SupervisorError
+from scheduler_app.supervisor.service import INSTANCE_VARIABLE, Probe, Pulse, Service, SupervisorError
 from scheduler_app.supervisor.states import Event
 
 PROBE_INTERVAL = 0.1
+PULSE_LOOKS = 6
+"""So many times within the limit of a hang the pulse is looked at."""
 DRAIN_LIMIT = 2.0
 """Seconds that the last output may take to arrive after the exit; a process that escaped may hold the pipe for ever."""
 
@@ -125,6 +128,28 @@ class Child:
                 return
             if ready:
                 self._notice(Event.BECAME_READY)
+                if self._service.pulse is not None:
+                    self._watch(self._service.pulse, self._service.limits.hung)
+                return
+
+    def _watch(self, pulse: Pulse, limit: float) -> None:
+        """Tell when there has been no sign of life for *limit* seconds."""
+        interval = limit / PULSE_LOOKS
+        last: object = None
+        alive_at = looked_at = time.monotonic()
+        while not self._asking.wait(interval):
+            now = time.monotonic()
+            try:
+                current = pulse()
+            except OSError:
+                current = last
+            # Where nobody looked for long, this machine slept, and the service with it.
+            slept = now - looked_at > 2 * interval
+            looked_at = time.monotonic()
+            if current != last or slept:
+                last, alive_at = current, looked_at
+            elif looked_at - alive_at >= limit:
+                self._notice(Event.HUNG, f"no sign of life for {limit:g} s")
                 return
 
     def _notice(self, event: Event, detail: str = "") -> None:

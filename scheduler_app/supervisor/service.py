@@ -15,6 +15,10 @@ An OSError means not yet, a SupervisorError that the launch has failed.
 """
 
 
+Pulse = Callable[[], object]
+"""Returns something else each time the service has given a sign of life; an OSError means that it does not answer."""
+
+
 class SupervisorError(Exception):
     """What was asked cannot be done; str() is for the person."""
 
@@ -33,6 +37,8 @@ class Service:
     """All of it, not additions: a service may have to be free of a variable."""
     probe: Probe | None = None
     """None for a task that runs once."""
+    pulse: Pulse | None = None
+    """None for a service that is not watched once it is ready."""
     needs: frozenset[str] = frozenset()
     """What has to be ready before it starts, and stops after it."""
     uses: frozenset[str] = frozenset()

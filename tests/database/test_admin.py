@@ -12,6 +12,7 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config import recorder
 from beat_config.models import SchedulePolicy
+from jobs import catalogue
 from jobs.discovery import discover
 from jobs.models import Run, RunOutput, Service
 from jobs.states import State
@@ -58,6 +59,15 @@ def form(**changes):
 def errors(response):
     assert response.status_code == 200, "it was saved"
     return response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("job", sorted(catalogue.registry()))
+def test_a_form_with_nothing_filled_in_is_refused_at_its_fields_whatever_the_job(admin, job):
+    refused = errors(admin.post(ADD, {"name": "mine", "task": job, "when": "every"}))
+
+    needed = {f"parameter_{each.name}" for each in catalogue.registry()[job].parameters if each.required}
+    assert set(refused) >= needed
+    assert admin.post("/admin/beat_config/schedule/preview/", {"task": job, "when": "every"}).status_code == 200
 
 
 def test_a_schedule_every_ten_seconds_is_stored_in_django_celery_beats_table(admin):
@@ -275,7 +285,8 @@ def test_every_built_in_job_has_a_form_with_a_field_and_a_help_or_a_plain_name_f
 
     assert job.summary
     for parameter in job.parameters:
-        assert f'name="parameter_{parameter.name}"' in page
+        part = "_name" if parameter.kind == "secret" else ""
+        assert f'name="parameter_{parameter.name}{part}"' in page
         assert html.escape(parameter.help, quote=True) in page
 
 
@@ -304,7 +315,15 @@ def test_lists_sizes_lengths_of_time_and_choices_are_typed_as_people_write_them(
 def test_jobs_that_could_read_write_or_run_anything_need_the_permission_for_commands():
     free = {name for name, job in discover(None).items() if job.permission is None}
     assert free == {
-        *("call_web_address", "check_certificate", "check_disk_space", "check_port", "check_process", "wait_for_file"),
+        *(
+            "call_web_address",
+            "call_webhook",
+            "check_certificate",
+            "check_disk_space",
+            "check_port",
+            "check_process",
+            "wait_for_file",
+        ),
     }
 
 

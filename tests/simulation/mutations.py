@@ -80,7 +80,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what is due right now waits (> for >=)",
-        (Edit("beat_config.recorder._lock", "look_at__lte=now", "look_at__lt=now"),),
+        (Edit("beat_config.due.lock", "policy.look_at <= %s", "policy.look_at < %s"),),
     ),
     Mutation(
         "disabled and changed schedules still fire",
@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that waits does not count as going on",
-        (Edit("beat_config.recorder._lanes", "finished_at=None", 'state="running"'),),
+        (Edit("beat_config.recorder._going", "finished_at IS NULL", "state = 'running'"),),
     ),
     Mutation(
         "a queue of runs grows beyond its cap",
