@@ -73,7 +73,7 @@ def test_the_named_tasks_are_jobs_with_parameters_from_their_signatures():
     assert job.parameters[0].help == "The first one."
     bound = registry["shop.own-name"]
     assert [(each.name, each.kind) for each in bound.parameters] == [("subject", "json")]
-    assert bound.timeout.total_seconds() == 60
+    assert bound.options.timeout.total_seconds() == 60
     with pytest.raises(ParameterError, match="a whole number is needed"):
         job.validate({"x": "four"})
 

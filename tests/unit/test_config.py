@@ -43,8 +43,8 @@ def test_the_documented_defaults(tmp_path):
         None,
         None,
     )
-    assert dataclasses.astuple(config.worker) == ("auto", None, 1, 30.0, 30.0)
-    assert dataclasses.astuple(config.jobs) == (None, 1_000_000, ())
+    assert dataclasses.astuple(config.worker) == ("auto", None, 1, ("any",), (), (), None, 30.0, 30.0)
+    assert dataclasses.astuple(config.jobs) == (None, 1_000_000, (), ())
     assert dataclasses.astuple(config.mail) == (None, None, "starttls", None, None, None)
     assert dataclasses.astuple(config.logs) == ("info", 5_000_000, 5)
     assert config.general.time_zone is None
@@ -70,11 +70,16 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
         pool = "solo"
         concurrency = 2
         processes = 3
+        queues = ["any", "reports"]
+        topics = ["reports.#"]
+        labels = { gpu = "yes" }
+        machine = "desk"
         lease = "1m 30s"
         stop_limit = "500ms"
         [jobs]
         folder = "mine"
         output_limit = "2MB"
+        environment = ["SHOP_*"]
         allowed_addresses = ["10.0.0.0/8"]
         [mail]
         host = "mail.example"
@@ -100,8 +105,10 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
     assert dataclasses.astuple(config.web) == ("192.0.2.1", 8080, ("a.example", "b.example"))
     assert (config.broker.kind, config.broker.url) == ("rabbitmq", Secret("amqp://me:pw@host:5672/v"))
     assert config.database.url == Secret("postgresql://me:pw@host/name")
-    assert dataclasses.astuple(config.worker) == ("solo", 2, 3, 90.0, 0.5)
-    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000, ("10.0.0.0/8",))
+    assert dataclasses.astuple(config.worker) == (
+        *("solo", 2, 3, ("any", "reports"), ("reports.#",), ("gpu=yes",), "desk", 90.0, 0.5),
+    )
+    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000, ("SHOP_*",), ("10.0.0.0/8",))
     mail = ("mail.example", 2525, "tls", "me", Secret("pw"), "Me <me@example.org>")
     assert dataclasses.astuple(config.mail) == mail
     assert dataclasses.astuple(config.logs) == ("debug", 1_048_576, 0)
