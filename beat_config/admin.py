@@ -62,7 +62,9 @@ POLICY_LAYOUT = [
     ("catch_up_window", "catch_up_cap"),
     ("grace", "expires_after"),
     ("overlap", "concurrency_key"),
-    ("crash", "crash_attempts"),
+    ("when_wrong", "attempts"),
+    ("retry_delay", "retry_longest"),
+    ("retry_doubles", "retry_varies"),
     ("time_limit", "priority"),
 ]
 

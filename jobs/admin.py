@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from jobs import catalogue, claims, machines, parents, starting, wording
+from jobs import catalogue, claims, machines, parents, starting, terms, wording
 from jobs.models import EVERY_MACHINE, Origin, RefusedMessage, Run
 from jobs.refused_admin import RefusedMessageAdmin
 from jobs.states import ACTIVE, State
@@ -63,7 +63,8 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     @display(description="Started")
     def started(self, run: Run) -> str:
-        return _moment(run.started_at)
+        waits_until = wording.waits_until(run, timezone.now())
+        return format_html("not before {}", _moment(waits_until)) if waits_until else _moment(run.started_at)
 
     @display(description="Took")
     def took(self, run: Run) -> str:
@@ -159,6 +160,10 @@ def _facts(run: Run) -> dict[str, Any]:
         "running": state is State.RUNNING,
         "job_title": catalogue.title(run.job),
         "took": wording.seconds(wording.duration(run, now)),
+        "progress": wording.progress(run),
+        "waits_until": wording.waits_until(run, now),
+        "attempt_before": (run.terms or {}).get(terms.PREVIOUS),
+        "attempt_after": (run.terms or {}).get(terms.NEXT),
         "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
         "started_by": wording.started_by(run),
         "parent": parents.parent_of(run),

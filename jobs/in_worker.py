@@ -39,7 +39,7 @@ def outcome(
 ) -> Outcome | None:
     """Run the task to its end, *hidden* masked in its output; None when the run was taken from this worker."""
     run = held.run
-    holding = Holding(held, lease, run.time_limit or job.timeout)
+    holding = Holding(held, lease, run.time_limit or job.options.timeout)
     output = _Output(holding, hidden)
     watch = _Watch(holding, threading.get_ident())
     arguments = job.arguments(parameters)

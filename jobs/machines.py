@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from jobs import claims
+from jobs import claims, terms
 from jobs.models import EVERY_MACHINE, Run
 from jobs.states import ACTIVE, WAITING, State
 from scheduler_app import routing
@@ -72,6 +72,8 @@ def _make(of: Run, machine: str, now: datetime) -> None:
     part = Run(
         **{name: getattr(of, name) for name in claims.KEPT_BY_AN_ATTEMPT},
         attempt=of.attempt,
+        expires_at=of.expires_at,
+        terms=terms.kept(of.terms),
         reason=f"run {of.pk} is for every machine",
         created_at=now,
         dispatch_at=now + SENT_AFTER,

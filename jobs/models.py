@@ -42,8 +42,10 @@ class Run(models.Model):
     covers_until = models.DateTimeField(null=True, blank=True)
     covers = models.PositiveIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(default=1)
-    # How often it may be started when a crash interrupts it; every attempt is a row of its own.
+    # How often it may be tried in all; every attempt is a row of its own.
     max_attempts = models.PositiveSmallIntegerField(default=1)
+    # On what terms it runs; see jobs.terms. One column for what most runs have nothing of.
+    terms = models.JSONField(null=True, blank=True, editable=False)
     # The one machine that it is for, EVERY_MACHINE, or empty: any.
     machine = models.CharField(max_length=64, blank=True, editable=False)
     # The run of every machine that this is one machine's part of.

@@ -4,14 +4,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from jobs import machines
+from jobs import machines, terms
 from jobs.models import EVERY_MACHINE, Origin, Run
 
 
 def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, **columns: Any) -> Run:
     """Record a run that goes to a worker at once, or when no run with its exclusive key runs any more.
 
-    *schedule* is the `PeriodicTask` it is a run of, if any; *columns* are what it says of the way and of others.
+    *schedule* is the `PeriodicTask` it is a run of, if any; *columns* are what its policies say.
     """
     return Run.objects.create(
         schedule=schedule,
@@ -26,7 +26,7 @@ def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None
 
 
 def start_again(run: Run, *, by: str) -> Run:
-    """Record a new run with the job, parameters, route and exclusive key of *run*, on its machine or on all of them."""
+    """Record a new run with the job, parameters, way, policies and key of *run*, on its machine or on all of them."""
     now = timezone.now()
     return Run.objects.create(
         schedule_id=run.schedule_id,
@@ -38,6 +38,8 @@ def start_again(run: Run, *, by: str) -> Run:
         machine=run.machine,
         expires_at=now + machines.WINDOW if run.machine == EVERY_MACHINE else None,
         exclusive_key=run.exclusive_key,
+        max_attempts=run.max_attempts,
+        terms=terms.kept(run.terms),
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=now,

@@ -38,8 +38,8 @@ class TaskJob(Job):
             name=task.name,
             title=parameters.in_words(task.name.rpartition(".")[2]),
             group=GROUP,
-            timeout=task.soft_time_limit or task.time_limit,
             permission=None,
+            options={"timeout": task.soft_time_limit or task.time_limit},
         )
         super().__init__(declaration, function.__code__.co_filename)
         self.task: Final = task

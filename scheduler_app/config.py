@@ -21,7 +21,7 @@ __all__ = ["MASK", "Config", "ConfigError", "Problem", "Secret", "Shown", "load"
 
 PREFIX = "SCHEDULER_"
 # Variables that this program sets for its own children; none of them is a setting.
-_OF_A_RUN = ("RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
+_OF_A_RUN = ("RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT", "PROGRESS")
 _OF_ITS_PARENT = ("PARENT_RUN_ID", "PARENT_SCHEDULE", "PARENT_STATE", "PARENT_EXIT_CODE", "PARENT_REASON")
 NOT_SETTINGS = frozenset(
     PREFIX + name for name in ("CONFIG", "SERVICE_ID", "PULSE", "TREE", *_OF_A_RUN, *_OF_ITS_PARENT)
@@ -104,6 +104,7 @@ class Worker:
 class Jobs:
     folder: Annotated[Path | None, kinds.folder()] = None  # None: <data>/jobs
     output_limit: Annotated[int, kinds.size()] = 1_000_000  # bytes kept of one run's output
+    environment: Annotated[tuple[str, ...], kinds.texts()] = ()  # variables that jobs see; none named: all
     # Beside public ones: which addresses, networks or names the jobs that call web addresses may call.
     allowed_addresses: Annotated[tuple[str, ...], kinds.addresses()] = ()
 

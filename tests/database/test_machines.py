@@ -10,9 +10,10 @@ from django.db import IntegrityError, connection, transaction
 from beat_config import recorder
 from beat_config.models import Chain
 from beat_config.running_now import run_now
-from jobs import claims, machines
+from jobs import claims, machines, terms
 from jobs.claims import Outcome
 from jobs.models import EVERY_MACHINE, Run
+from jobs.retries import Retry
 from jobs.states import State
 from scheduler_app import routing
 from tests.factories import NOW, make_run, make_schedule
@@ -193,7 +194,8 @@ def test_run_now_is_a_run_of_every_machine_too():
 
 def test_a_second_attempt_after_a_crash_stays_on_its_machine():
     part = Run.objects.get(pk=join(due(), "one"))
-    Run.objects.filter(pk=part.pk).update(max_attempts=2)
+    again = terms.with_retry(None, Retry(frozenset({State.INTERRUPTED})))
+    Run.objects.filter(pk=part.pk).update(max_attempts=2, terms=again)
     claim(part.pk)
 
     claims.interrupt_expired(SOON + LEASE + timedelta(seconds=1))

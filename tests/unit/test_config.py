@@ -44,7 +44,7 @@ def test_the_documented_defaults(tmp_path):
         None,
     )
     assert dataclasses.astuple(config.worker) == ("auto", None, 1, ("any",), (), (), None, 30.0, 30.0)
-    assert dataclasses.astuple(config.jobs) == (None, 1_000_000, ())
+    assert dataclasses.astuple(config.jobs) == (None, 1_000_000, (), ())
     assert dataclasses.astuple(config.mail) == (None, None, "starttls", None, None, None)
     assert dataclasses.astuple(config.logs) == ("info", 5_000_000, 5)
     assert config.general.time_zone is None
@@ -79,6 +79,7 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
         [jobs]
         folder = "mine"
         output_limit = "2MB"
+        environment = ["SHOP_*"]
         allowed_addresses = ["10.0.0.0/8"]
         [mail]
         host = "mail.example"
@@ -107,7 +108,7 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
     assert dataclasses.astuple(config.worker) == (
         *("solo", 2, 3, ("any", "reports"), ("reports.#",), ("gpu=yes",), "desk", 90.0, 0.5),
     )
-    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000, ("10.0.0.0/8",))
+    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000, ("SHOP_*",), ("10.0.0.0/8",))
     mail = ("mail.example", 2525, "tls", "me", Secret("pw"), "Me <me@example.org>")
     assert dataclasses.astuple(config.mail) == mail
     assert dataclasses.astuple(config.logs) == ("debug", 1_048_576, 0)
