@@ -62,8 +62,9 @@ class FakePublisher:
             self._done(messages)
             raise BrokerUnavailable("the simulated broker did not confirm in time")
         world.log(f"  {self._slot.name} published {[run_id for run_id, _ in messages if run_id not in refused]}")
-        world.may_pause(activity)
+        # The broker has them: a worker may put one back by now, and another dispatcher may send it.
         self._done(messages)
+        world.may_pause(activity)
         return Receipt([run_id for run_id, _ in messages if run_id not in refused], refused)
 
     def _check_alone(self, run_id: int, now: datetime) -> None:
