@@ -41,7 +41,7 @@ def field_for(parameter: Parameter) -> forms.Field:
         return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
     widget: forms.Widget
     if kind in ("lines", "list", "mapping", "code"):
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": 4 if kind != "code" else 12, **_attributes(kind)})
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": {"code": 12, "lines": 4}.get(kind, 2), **_attributes(kind)})
         hints = _SECRET_HINTS if parameter.secret else _HINTS
         common["help_text"] = " ".join(filter(None, [common["help_text"], hints.get(kind, "")]))
     elif kind == "number":
