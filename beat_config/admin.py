@@ -18,7 +18,7 @@ from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from beat_config import adoption, chains, previewing, timing
+from beat_config import adoption, chains, place_fields, places, previewing, timing
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
@@ -62,7 +62,9 @@ POLICY_LAYOUT = [
     ("catch_up_window", "catch_up_cap"),
     ("grace", "expires_after"),
     ("overlap", "concurrency_key"),
-    ("crash", "crash_attempts"),
+    ("when_wrong", "attempts"),
+    ("retry_delay", "retry_longest"),
+    ("retry_doubles", "retry_varies"),
     ("time_limit", "priority"),
 ]
 
@@ -86,6 +88,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         "event": "when == 'sun'",
         "latitude": "when == 'sun'",
         "longitude": "when == 'sun'",
+        **place_fields.CONDITIONS,
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
@@ -104,7 +107,10 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     @display(description="What")
     def what(self, schedule: Schedule) -> str:
-        return catalogue.title(schedule.task)
+        title, place = catalogue.title(schedule.task), places.of(schedule)
+        if place.kind is places.Kind.ANY:
+            return title
+        return format_html('{} <span class="text-xs">on {}</span>', title, place.words)
 
     @display(description="When")
     def when(self, schedule: Schedule) -> str:
@@ -143,6 +149,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             (None, {"fields": ["name", "enabled", "task"]}),
             ("Parameters", {"fields": parameters, "classes": ["job-parameters"]}),
             ("When", {"fields": WHEN_LAYOUT, "classes": ["schedule-when"]}),
+            ("Where it runs", {"fields": place_fields.LAYOUT, "classes": ["collapse"]}),
             ("Limits and exceptions", {"fields": LIMITS_LAYOUT, "classes": ["collapse"]}),
             (
                 "If something gets in the way",
@@ -189,6 +196,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         obj.args, obj.kwargs = "[]", json.dumps(self._with_secrets_kept(request, obj, cleaned))
         expires_after, obj.priority = cleaned["expires_after"], cleaned["priority"]
         obj.expire_seconds = math.ceil(expires_after.total_seconds()) if expires_after else None
+        places.store(cleaned["place"], obj)
         obj.start_time, obj.expires = cleaned["start_time"], cleaned["expires"]
         super().save_model(request, obj, form, change)
         SchedulePolicy.objects.filter(pk=obj.pk).update(

@@ -35,7 +35,8 @@ _AFTER: Mapping[State, tuple[Chain.When, ...]] = {
 
 def start_followers(run: Run, state: State, now: datetime) -> None:
     """Record a run of each schedule that follows *run*, which ends as *state* in the transaction that is open."""
-    if run.schedule_id is None:
+    # Of a run of every machine, the end of the whole counts.
+    if run.schedule_id is None or run.part_of is not None:
         return
     chains = Chain.objects.filter(leader=run.schedule_id, when__in=_AFTER.get(state, ()))
     ids = list(chains.order_by("pk").values_list("follower", flat=True))

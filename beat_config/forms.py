@@ -17,11 +17,13 @@ from unfold.widgets import (
     UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
-from beat_config import chains, presets, timing
-from beat_config.models import Blackout, CatchUp, Chain, Crash, DayRule, Overlap, Schedule
+from beat_config import chains, places, presets, timing
+from beat_config.models import Blackout, CatchUp, Chain, DayRule, Overlap, Schedule, WhenWrong
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
+from beat_config.place_fields import PlaceFields
 from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Sun, Times, Timing
@@ -37,10 +39,10 @@ PRIORITIES = [("", "Normal"), (1, "Low"), (9, "High")]
 # The policy's columns that are fields of the form by the same name, and those of them that are never empty.
 POLICY_FIELDS = (
     *("catch_up", "catch_up_window", "catch_up_cap", "grace", "overlap", "concurrency_key"),
-    *("crash", "crash_attempts", "time_limit"),
+    *("when_wrong", "attempts", "retry_delay", "retry_doubles", "retry_longest", "retry_varies", "time_limit"),
     *("every_nth_week", "weeks_from", "spread"),
 )
-_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "crash", "crash_attempts", "every_nth_week")
+_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "when_wrong", "attempts", "every_nth_week")
 
 
 class PeriodField(forms.CharField):
@@ -74,7 +76,7 @@ class NextField(forms.ModelChoiceField):  # type: ignore[type-arg]
         self.error_messages["invalid_choice"] = "There is no schedule of that name."
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     """Everything but the parameters, which `form_for` adds for one job."""
 
     job: Job | None = None
@@ -209,21 +211,36 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="A word of your own. Schedules with the same word never run at the same time:"
         " the runs of all of them count as previous runs.",
     )
-    crash = forms.ChoiceField(
-        label="If a crash or a power cut interrupts it",
+    when_wrong = forms.ChoiceField(
+        label="If it goes wrong",
         required=False,
-        choices=Crash.choices,
-        initial=Crash.LEAVE,
+        choices=WhenWrong.choices,
+        initial=WhenWrong.JOB,
         widget=UnfoldAdminSelectWidget,
-        help_text="Choose to run it again only if doing its work twice does no harm.",
+        help_text="It may have done half of its work: run it again only if doing it twice does no harm.",
     )
-    crash_attempts = forms.IntegerField(
+    attempts = forms.IntegerField(
         label="Altogether at most so many times",
         required=False,
         min_value=2,
         max_value=100,
         initial=3,
         widget=UnfoldAdminIntegerFieldWidget,
+    )
+    retry_delay = PeriodField(
+        label="Wait before it is run again",
+        initial="1m",
+        help_text="Until then it counts as still going: its next run follows the rule above.",
+    )
+    retry_longest = PeriodField(label="But never longer than", initial="1h")
+    retry_doubles = forms.BooleanField(
+        label="Wait twice as long each time", required=False, widget=UnfoldBooleanSwitchWidget
+    )
+    retry_varies = forms.BooleanField(
+        label="Vary the wait at random",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Down to half of it, so that what failed together is not run again together.",
     )
     priority = forms.TypedChoiceField(
         label="Priority",
@@ -285,6 +302,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         seconds = self.instance.expire_seconds
         self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
         self._show_priority(self.instance.priority)
+        self.show_place(places.of(self.instance))
         self.initial["preset"] = presets.named(
             {
                 name: self.fields[name].prepare_value(value) or ""
@@ -325,6 +343,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["timing"] = self._clean_timing(cleaned)
         self._clean_bounds(cleaned)
         self._clean_policies(cleaned)
+        cleaned["place"] = self.clean_place(cleaned)
         self._clean_chains(cleaned)
         return cleaned
 
@@ -341,6 +360,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def _clean_policies(self, cleaned: dict[str, Any]) -> None:
         """Fill in what was left empty, and refuse policies that contradict each other."""
+        if cleaned.get("retry_delay") is None and "retry_delay" not in self.errors:
+            cleaned["retry_delay"] = timedelta(0)
+        cleaned["retry_longest"] = cleaned.get("retry_longest") or timedelta(hours=1)
         for name in _NEEDED:
             if cleaned.get(name) in {None, ""} and name not in self.errors:
                 cleaned[name] = self.fields[name].clean(self.fields[name].initial)

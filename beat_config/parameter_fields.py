@@ -1,5 +1,6 @@
 """A job's parameters as form fields, and what people type into them as values."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -40,8 +41,8 @@ def field_for(parameter: Parameter) -> forms.Field:
         choices = parameter.choices if parameter.default is not None else choices
         return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
     widget: forms.Widget
-    if kind in ("lines", "list", "mapping", "code"):
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": {"code": 12, "lines": 4}.get(kind, 2), **_attributes(kind)})
+    if kind in ("lines", "list", "mapping", "code", "json"):
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": _ROWS.get(kind, 4), **_attributes(kind)})
         hints = _SECRET_HINTS if parameter.secret else _HINTS
         common["help_text"] = " ".join(filter(None, [common["help_text"], hints.get(kind, "")]))
     elif kind == "number":
@@ -59,7 +60,17 @@ def to_form(parameter: Parameter, value: Any) -> Any:
         return "\n".join(_part(item, parameter) for item in value)
     if parameter.kind == "mapping" and isinstance(value, dict):
         return "\n".join(f"{key}={_part(item, parameter)}" for key, item in value.items())
+    if parameter.kind == "json" and not (isinstance(value, str) and _as_json(value) == value):
+        return "" if value is None else json.dumps(value, ensure_ascii=False)
     return value
+
+
+def _as_json(typed: str) -> Any:
+    """Return the value that *typed* is as JSON; the text itself when it is none."""
+    try:
+        return json.loads(typed)
+    except ValueError:
+        return typed
 
 
 def from_form(parameter: Parameter, typed: Any) -> Any:
@@ -70,6 +81,8 @@ def from_form(parameter: Parameter, typed: Any) -> Any:
     if parameter.kind == "mapping":
         pairs = dict(_pair(line) for line in typed.splitlines() if line.strip())
         return {key: {"secret": name} for key, name in pairs.items()} if parameter.secret else pairs
+    if parameter.kind == "json":
+        return _as_json(typed)
     return typed
 
 
@@ -95,12 +108,17 @@ def _pair(line: str) -> tuple[str, str]:
 def _attributes(kind: str) -> dict[str, str]:
     if kind in _EXAMPLES:
         return {"placeholder": _EXAMPLES[kind], "spellcheck": "false", "autocomplete": "off"}
-    return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code") else {}
+    return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code", "json") else {}
 
 
+_ROWS = {"code": 12, "json": 2}
+_EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
 _SECRET_HINTS = {
     "list": "Names of secrets, one a line.",
     "mapping": "NAME=the name of a secret, one a line; the secrets themselves are made under Secrets.",
 }
-_EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
-_HINTS = {"list": "One a line.", "mapping": "NAME=VALUE, one a line."}
+_HINTS = {
+    "list": "One a line.",
+    "mapping": "NAME=VALUE, one a line.",
+    "json": "JSON, such as 5 or [1, 2]; else a text.",
+}

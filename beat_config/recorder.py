@@ -25,7 +25,7 @@ from beat_config.schedules import (
     trigger_of,
 )
 from jobs import bulk, claims, rows
-from jobs.models import Run
+from jobs.models import EVERY_MACHINE, Run
 from jobs.states import State
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class _Batch:
         # Another beat's decision on the same fire stands: (schedule, fire time, attempt) is unique.
         bulk.insert(self.runs)
         for run in self.replacing:
-            this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1)
+            this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1, part_of=None)
             for pk in this.values_list("pk", flat=True):
                 claims.replace(str(run.exclusive_key), by=pk, now=self.now)
         if self.fired:
@@ -268,7 +268,9 @@ def _keyless(policies: Sequence[SchedulePolicy]) -> dict[int, _Lane]:
     Only to skip is possible beside it: its end releases nothing.
     """
     ids = [policy.schedule_id for policy in policies if policy.overlap == Overlap.SKIP]
-    going = _going(f"exclusive_key IS NULL AND {bulk.among('schedule_id')}", ids)
+    # A run of every machine only waits; its parts have keys, one a machine.
+    mine = f"exclusive_key IS NULL AND machine <> '{EVERY_MACHINE}' AND {bulk.among('schedule_id')}"
+    going = _going(mine, ids)
     return {each.schedule: each.lane() for each in reversed(going)}
 
 

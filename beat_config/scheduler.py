@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from beat_config import recorder, time_zones
-from jobs import claims
+from jobs import claims, leftovers, machines
 from jobs.dispatcher import Dispatcher, DispatchThread
 from jobs.keeping import KeepingThread
 from jobs.models import Service
@@ -93,6 +93,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     def _chores(self, now: datetime) -> None:
         self._record.broker_away_since = self._dispatching.broker_away_since
         self._record.write(now)
-        claims.interrupt_expired(now)
+        claims.interrupt_expired(now, leftovers.are_gone)
         claims.expire_waiting(now)
+        machines.end_whole(now)
         claims.release_left_behind(now)

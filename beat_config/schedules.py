@@ -13,12 +13,16 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config.composed import Weeks, compose
-from beat_config.models import Crash, Overlap, SchedulePolicy
+from beat_config.models import Overlap, SchedulePolicy, WhenWrong
+from beat_config.places import route_of
 from beat_config.planner import Policy
 from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
+from jobs import machines, terms
 from jobs.models import Run
+from jobs.retries import Retry
+from jobs.states import State
 
 # In the order of a cron line.
 CRONTAB_COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -73,6 +77,40 @@ def _policy(catch_up: str, window: timedelta, cap: int, grace: timedelta) -> Pol
     return Policy(catch_up=catch_up, window=window, cap=cap, grace=grace)  # type: ignore[arg-type]  # the model's choices are the planner's words
 
 
+def attempts_of(policy: SchedulePolicy) -> tuple[int, dict[str, Any] | None]:
+    """Return how often a run of the schedule may be tried in all, and the terms of it; None: as its job says."""
+    if policy.when_wrong == WhenWrong.JOB:
+        return 1, None
+    if policy.when_wrong == WhenWrong.LEAVE:
+        return 1, _NEVER_AGAIN
+    how = (policy.retry_delay, policy.retry_doubles, policy.retry_longest, policy.retry_varies)
+    return policy.attempts, _again(policy.when_wrong, *how)
+
+
+def columns_of(policy: SchedulePolicy) -> dict[str, Any]:
+    """Return what the schedule's policies say of a run that is started by hand."""
+    attempts, agreed = attempts_of(policy)
+    return {
+        "exclusive_key": exclusive_key(policy),
+        "time_limit": policy.time_limit,
+        "max_attempts": attempts,
+        "terms": agreed,
+    }
+
+
+_NEVER_AGAIN = terms.with_retry(None, None)
+_WENT_WRONG = {
+    WhenWrong.CRASH: frozenset({State.INTERRUPTED}),
+    WhenWrong.FAILURE: frozenset({State.FAILED, State.TIMED_OUT}),
+    WhenWrong.ANY: frozenset({State.FAILED, State.TIMED_OUT, State.INTERRUPTED}),
+}
+
+
+@lru_cache(maxsize=4096)
+def _again(when: str, delay: timedelta, doubles: bool, longest: timedelta, varies: bool) -> dict[str, Any]:
+    return terms.with_retry(None, Retry(_WENT_WRONG[WhenWrong(when)], delay, doubles, longest, varies))
+
+
 def parameters_of(task: PeriodicTask) -> dict[str, Any]:
     """Return the job's parameters; raise ArgumentsError when the row holds something else than named ones."""
     try:
@@ -97,10 +135,14 @@ def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
     task = policy.schedule
     run.dispatch_at = now
     run.time_limit = policy.time_limit
-    run.route = _route(task)
+    run.route = route_of(task)
     run.expires_at = now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
-    run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
+    run.max_attempts, run.terms = attempts_of(policy)
     run.exclusive_key = exclusive_key(policy)
+    if run.route is not None and machines.is_whole(run.route):
+        columns = machines.whole(run.route, run.exclusive_key, policy.overlap, expires_at=run.expires_at, now=now)
+        for name, value in columns.items():
+            setattr(run, name, value)
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
@@ -203,15 +245,3 @@ def fingerprint_of(policy: SchedulePolicy) -> str:
 def _digest(columns: tuple[str, ...]) -> str:
     text = json.dumps(columns)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _route(task: PeriodicTask) -> dict[str, object] | None:
-    headers = json.loads(task.headers or "{}")
-    route = {
-        "queue": task.queue,
-        "exchange": task.exchange,
-        "routing_key": task.routing_key,
-        "priority": task.priority,
-        "headers": headers if isinstance(headers, dict) else None,
-    }
-    return {name: value for name, value in route.items() if value not in (None, "", {})} or None

@@ -6,19 +6,28 @@ from typing import Any
 
 from django.conf import settings
 
+from jobs import task_jobs
 from jobs.discovery import Registry, discover
 from jobs.kinds import SecretReference
 
 MASK = "••••••••"
 
 _reading = threading.Lock()
+_last: tuple[Registry, Registry] | None = None  # what discovery gave, and that with the Celery tasks
 
 
 def registry() -> Registry:
     """Return the jobs there are now; cheap when no file has changed."""
+    global _last  # noqa: PLW0603 - one registry a process
     # Discovery imports files; two threads of a pool must not import one file at the same time.
     with _reading:
-        return discover(settings.SCHEDULER_PATHS.jobs)
+        jobs = discover(settings.SCHEDULER_PATHS.jobs)
+        if not settings.SCHEDULER.celery.tasks:
+            return jobs
+        if _last is None or _last[0] is not jobs:
+            tasks = task_jobs.found()
+            _last = jobs, Registry([*jobs.values(), *tasks.jobs], [*jobs.problems, *tasks.problems])
+        return _last[1]
 
 
 def title(name: str) -> str:

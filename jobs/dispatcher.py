@@ -17,6 +17,7 @@ from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
 from jobs.states import WAITING, State
+from scheduler_app import routing
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +113,15 @@ class Dispatcher:
         return Shipment(message, self._usual_way if route is None else self._way(route))
 
     def _way(self, route: Mapping[str, Any]) -> Way:
-        exchange = route.get("exchange", "")
+        exchange, queue = route.get("exchange", ""), route.get("queue", routing.ANY)
+        headers = route.get("headers", {})
+        # The default exchange routes by the name of the queue.
+        key = self._usual_way.routing_key if queue == routing.ANY else queue
         return Way(
-            # The default exchange routes by the name of the queue.
-            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._usual_way.routing_key),
+            routing_key=route.get("routing_key", "") if exchange else key,
             exchange=exchange,
             priority=route.get("priority"),
-            headers=route.get("headers", {}),
+            headers=routing.asked(headers) if exchange == routing.LABELS else headers,
         )
 
 

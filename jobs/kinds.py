@@ -6,6 +6,7 @@ import, which is more than the rest of a child's start. The model in `jobs.model
 """
 
 import contextlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ KindName = Literal[
     "path",
     "duration",
     "size",
+    "json",
     "secret",
     "code",
 ]
@@ -264,6 +266,19 @@ class Size(Kind):
         return format_size(value)
 
 
+class Json(Kind):
+    """Any value that JSON has, unchanged."""
+
+    name: ClassVar[KindName] = "json"
+
+    def parse(self, value: object) -> Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise Refused('a JSON value is needed, such as 5, "text", [1, 2] or {"name": 1}') from None
+        return _all_storable(value)
+
+
 class Choice(Kind):
     """A Literal or an Enum. JSON keeps the value; an Enum's name where a value is neither text nor whole number."""
 
@@ -369,6 +384,14 @@ def _part(kind: Kind, value: object, at: str) -> Any:
         return kind.parse(value)
     except Refused as error:
         raise Refused(error.reason, at=at, shown=kind.show(value)) from None
+
+
+def _all_storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, dict):
+        return {_storable(str(key)): _all_storable(item) for key, item in value.items()}
+    return [_all_storable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _storable(text: str) -> str:

@@ -14,6 +14,10 @@ class Origin(models.TextChoices):
     CHAIN = "chain", "Another run"
 
 
+# In `Run.machine`: the record of a fire that every machine has a run of its own for.
+EVERY_MACHINE = "*"
+
+
 class Run(models.Model):
     """One execution, or one recorded decision not to execute."""
 
@@ -38,8 +42,14 @@ class Run(models.Model):
     covers_until = models.DateTimeField(null=True, blank=True)
     covers = models.PositiveIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(default=1)
-    # How often it may be started when a crash interrupts it; every attempt is a row of its own.
+    # How often it may be tried in all; every attempt is a row of its own.
     max_attempts = models.PositiveSmallIntegerField(default=1)
+    # On what terms it runs; see jobs.terms. One column for what most runs have nothing of.
+    terms = models.JSONField(null=True, blank=True, editable=False)
+    # The one machine that it is for, EVERY_MACHINE, or empty: any.
+    machine = models.CharField(max_length=64, blank=True, editable=False)
+    # The run of every machine that this is one machine's part of.
+    part_of = models.BigIntegerField(null=True, blank=True, editable=False)
     # Of the runs with one key, one runs at a time; NULL = beside any other.
     exclusive_key = models.CharField(max_length=100, null=True, blank=True, editable=False)  # noqa: DJ001 - NULLs differ
 
@@ -73,7 +83,13 @@ class Run(models.Model):
         permissions = [("run_command", "Can schedule commands (runs programs as the service's user)")]
         constraints = [
             # The identity of a fire. Runs without a fire time (started by hand) are all different: NULLs are distinct.
-            models.UniqueConstraint(fields=["schedule", "fire_time", "attempt"], name="jobs_run_fire"),
+            models.UniqueConstraint(
+                fields=["schedule", "fire_time", "attempt"], name="jobs_run_fire", condition=Q(part_of=None)
+            ),
+            # One run a machine, however often the machine hears of it.
+            models.UniqueConstraint(
+                fields=["part_of", "machine", "attempt"], name="jobs_run_part", condition=Q(part_of__isnull=False)
+            ),
             # Never two at once, whatever anybody decided before: the second claim fails.
             models.UniqueConstraint(
                 fields=["exclusive_key"], name="jobs_run_one_at_a_time", condition=Q(state=State.RUNNING)
@@ -109,6 +125,12 @@ class Run(models.Model):
                 fields=["exclusive_key"],
                 name="jobs_run_held",
                 condition=Q(finished_at=None, dispatch_at=None),
+            ),
+            # claims.end_whole
+            models.Index(
+                fields=["expires_at"],
+                name="jobs_run_every_machine",
+                condition=Q(finished_at=None, machine=EVERY_MACHINE),
             ),
             # history filtered by state, newest first; claims.interrupt_expired
             models.Index(fields=["state", "-id"], name="jobs_run_by_state"),
@@ -184,6 +206,8 @@ class RefusedMessage(models.Model):
     reason = models.TextField("why")
     size = models.PositiveBigIntegerField()
     beginning = models.TextField(blank=True)
+    # Of a run that has ended: mostly the broker's or beat's own doing.
+    repeat = models.BooleanField(default=False)
     # Of a flood only a part is listed.
     unlisted = models.PositiveBigIntegerField("more before it, not listed", default=0)
 

@@ -32,6 +32,7 @@ _PLAIN: dict[object, Callable[[], Kind]] = {
     bool: kinds.Switch,
     Path: kinds.FilePath,
     timedelta: kinds.Duration,
+    Any: kinds.Json,
     SecretText: lambda: kinds.Secret(SecretText),
 }
 _HAS_ARGS = 0x04  # inspect.CO_VARARGS and CO_VARKEYWORDS; importing inspect would cost every run 5 ms
@@ -158,8 +159,9 @@ def read_fields(function: Callable[..., object], description: docstrings.Descrip
         inner = inner.__wrapped__
     where = f"cannot use {function.__name__}() as a job"
     code = inner.__code__
-    count = code.co_argcount + code.co_kwonlyargcount
-    names: tuple[str, ...] = code.co_varnames
+    bound = int(isinstance(inner, types.MethodType))  # the object that it belongs to is given already
+    count = code.co_argcount + code.co_kwonlyargcount - bound
+    names: tuple[str, ...] = code.co_varnames[bound:]
     if code.co_posonlyargcount:
         raise JobDefinitionError(f"{where}: its parameter {names[0]!r} is positional-only; remove the / after it")
     if code.co_flags & _HAS_ARGS:
@@ -171,10 +173,19 @@ def read_fields(function: Callable[..., object], description: docstrings.Descrip
         raise JobDefinitionError(
             f"{where}: its parameter '**{last}' has no names a form could ask for; use dict[str, str]"
         )
-    positional = names[: code.co_argcount]
+    positional = names[: code.co_argcount - bound]
     defaults = dict(zip(reversed(positional), reversed(inner.__defaults__ or ()), strict=False))
     defaults.update(inner.__kwdefaults__ or {})
     return tuple(_field(inner, name, defaults, description.help.get(name, ""), where) for name in names[:count])
+
+
+def is_supported(function: Callable[..., object], name: str) -> bool:
+    """Tell whether the type that *function* gives its parameter *name* is one that a form can ask for."""
+    try:
+        _analysed(_evaluated(function, name, ""), "")
+    except JobDefinitionError:
+        return False
+    return True
 
 
 def parse(fields: Iterable[Field], values: object) -> dict[str, Any]:

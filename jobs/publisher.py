@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from amqp.exceptions import NotFound
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from jobs import topology
 from jobs.broker_memory import Marker
 from jobs.envelope import Envelope, EnvelopeError, Way
 from jobs.messages import Message, run_of
 from jobs.queue_repair import Refusals
+from scheduler_app import routing
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class Publisher:
         self._sequence = 0
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()
         self._refused: dict[int, str] = {}
+        self._shipments: Sequence[Shipment] = ()
         self._exchanges: set[str] = set()
         self._envelopes: dict[tuple[object, ...], Envelope] = {}
         self._queue = str(app.conf.task_default_queue)
@@ -76,7 +80,7 @@ class Publisher:
         Raises BrokerUnavailable; then none, some or all of the batch may have arrived, and sending it
         again is harmless, because only one claim of a run succeeds.
         """
-        self._refused = {}
+        self._refused, self._shipments = {}, shipments
         with self._connected():
             if self._speaks_amqp():
                 self._send_and_wait(shipments)
@@ -134,8 +138,8 @@ class Publisher:
             # For all that is sent and read from here on, also where py-amqp itself would wait for ever.
             self._connection.connection.transport.sock.settimeout(SILENCE_TIMEOUT)
         self._channel = self._connection.channel()
-        for queue in self._app.amqp.queues.values():
-            queue(self._channel).declare()
+        for part in topology.foundation(quorum=self._app.conf.task_default_queue_type == "quorum"):
+            part(self._channel).declare()
         if self._speaks_amqp():
             self._sequence = 0
             self._channel.confirm_select()
@@ -154,10 +158,7 @@ class Publisher:
         for shipment in shipments:
             way, run_id = shipment.way, shipment.message.run_id
             if way.exchange and not self._exchange_exists(way.exchange):
-                self._refused[run_id] = (
-                    f"cannot be delivered: the broker has no exchange named {way.exchange!r};"
-                    " start a worker that declares it, or correct the schedule"
-                )
+                self._refused[run_id] = _no_exchange(way)
                 continue
             try:
                 written.append(self._frames(shipment))
@@ -230,10 +231,10 @@ class Publisher:
         for run_id in self._settle(tag, multiple):
             self._refused[run_id] = NACKED
 
-    def _on_return(self, _error: Exception, exchange: str, routing_key: str, message: Any) -> None:
-        where = f"exchange {exchange!r} has no queue for routing key" if exchange else "there is no queue named"
-        self._refused[run_of(message.properties["message_id"])] = (
-            f"cannot be delivered: {where} {routing_key!r}; start a worker that reads it, or correct the schedule"
+    def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:
+        run_id = run_of(message.properties["message_id"])
+        self._refused[run_id] = next(
+            _no_worker(shipment.way) for shipment in self._shipments if shipment.message.run_id == run_id
         )
 
     def _make_queue_anew_when_it_is_useless(self, shipments: Sequence[Shipment]) -> None:
@@ -262,5 +263,26 @@ class Publisher:
                         mandatory=True,
                         **way.properties(message.task_id, self._origin),
                     )
-                except self._connection.channel_errors as error:  # it has no such exchange or queue
-                    self._refused[message.run_id] = f"{error}; start a worker that reads it, or correct the schedule"
+                except NotFound:
+                    self._refused[message.run_id] = _no_exchange(way)
+                except self._connection.channel_errors:  # no queue takes it
+                    self._refused[message.run_id] = _no_worker(way)
+
+
+def _no_exchange(way: Way) -> str:
+    return (
+        f"cannot be delivered: the broker has no exchange named {way.exchange!r};"
+        " start a worker that declares it, or correct the schedule"
+    )
+
+
+def _no_worker(way: Way) -> str:
+    asked = {name: value for name, value in way.headers.items() if name != routing.LABELS}
+    what = {
+        "": f"reads the queue {way.routing_key!r}",
+        routing.QUEUES: f"reads the queue {way.routing_key!r}",
+        routing.TOPICS: f"listens to the topic {way.routing_key!r}",
+        routing.LABELS: f"has the labels {routing.write_labels(asked)}",
+        routing.MACHINES: "is there, on any machine",
+    }.get(way.exchange, f"has a queue at the exchange {way.exchange!r} for the routing key {way.routing_key!r}")
+    return f"cannot be delivered: no worker {what}; start one that does, or correct the schedule"

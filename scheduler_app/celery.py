@@ -9,9 +9,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_app.settings")
 
 from django.conf import settings
 
-from scheduler_app import broker, embedded_transport, platforms
+from jobs import topology
+from scheduler_app import broker, embedded_transport, platforms, routing
 
-DEFAULT_QUEUE = "scheduler"
 # Seconds. A connection that was cut without a word is given up after two of them without a sign, so that a worker is
 # back within 10 s of its broker.
 HEARTBEAT = 3
@@ -26,6 +26,7 @@ def _configuration() -> dict[str, object]:
     config = settings.SCHEDULER
     pool = platforms.default_pool() if config.worker.pool == "auto" else config.worker.pool
     embedded = CHOICE.kind == "embedded"
+    kind = "classic" if embedded else "quorum"
     return {
         "broker_url": CHOICE.url.reveal(),
         "owns_broker": CHOICE.kind == "private",  # ours, not Celery's
@@ -39,8 +40,11 @@ def _configuration() -> dict[str, object]:
         "accept_content": ["json"],
         "task_serializer": "json",
         "task_ignore_result": True,
-        "task_default_queue": DEFAULT_QUEUE,
-        "task_default_queue_type": "classic" if embedded else "quorum",
+        "task_queues": topology.read_by(config.worker, quorum=not embedded),
+        "task_default_queue": routing.DEFAULT_QUEUE,
+        "task_default_queue_type": kind,
+        "task_default_exchange": routing.QUEUES,
+        "task_create_missing_queue_type": kind,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
@@ -71,6 +75,6 @@ class Application(Celery):  # type: ignore[misc]  # Celery has no types
         return known.reveal()
 
 
-app = Application("scheduler_app")
+app = Application("scheduler_app", amqp=topology.RunAMQP)
 app.conf.update(_configuration())
 app.autodiscover_tasks(["jobs"])

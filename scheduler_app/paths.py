@@ -38,6 +38,11 @@ class Paths:
         return self.data / "run"
 
     @property
+    def progress(self) -> Path:
+        """Where running jobs say how far they have come."""
+        return self.run / "progress"
+
+    @property
     def rabbitmq(self) -> Path:
         return self.data / "rabbitmq"
 

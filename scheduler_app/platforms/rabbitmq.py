@@ -4,8 +4,8 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # Homebrew keeps the version out of the folder's name, Debian and Windows put it in: so it is read from the
 # plugin "rabbit" itself, which also shows that the installation is complete.
@@ -33,8 +33,7 @@ WINDOWS_HOMES = ("RabbitMQ Server/rabbitmq_server-*",)
 WINDOWS_ERLANGS = ("Erlang OTP/bin/erl.exe", "erl*/bin/erl.exe")
 
 
-@dataclass(frozen=True, slots=True)
-class RabbitMQInstallation:
+class RabbitMQInstallation(NamedTuple):
     erl: Path
     home: Path  # has plugins/ and sbin/
     version: tuple[int, ...]

@@ -17,6 +17,8 @@ from scheduler_app.platforms.process_tree import (
     SEPARATOR,
     TREE_VARIABLE,
     ProcessTree,
+    Root,
+    end_left_behind,
     kill_all,
     kill_until_none_is_left,
     members,
@@ -32,6 +34,8 @@ from scheduler_app.platforms.background_windows import LogonTask  # noqa: E402 -
 from scheduler_app.platforms.login_start_windows import RunKey  # noqa: E402 - as the assertion says
 
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
+JOB_OBJECT_LIMIT_JOB_MEMORY = 0x0200
+NICEST = 15  # from here on a POSIX niceness means "only when nothing else wants the processor"
 JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 TOKEN_QUERY = 0x0008
 TOKEN_USER = 1
@@ -115,13 +119,12 @@ class WindowsTree(ProcessTree):
     def __init__(self, popen: subprocess.Popen[bytes], tree: str) -> None:
         import psutil  # noqa: PLC0415 - a bare Python, which has no psutil yet, imports this module
 
-        super().__init__(popen)
-        self._tree = tree
         # The open process handle of Popen keeps the pid from being given to another process.
         try:
-            self._started = psutil.Process(popen.pid).create_time()
+            started = psutil.Process(popen.pid).create_time()
         except psutil.Error:  # it has ended already
-            self._started = 0.0
+            started = 0.0
+        super().__init__(popen, Root(popen.pid, started, tree))
         self._job = _new_job()
         # Started just now and waiting for its first line on stdin, the child has no descendants yet. A child that
         # has ended cannot be assigned; the sweep in kill() finds what it may have left.
@@ -147,15 +150,18 @@ class WindowsTree(ProcessTree):
             _kernel32.CloseHandle(job)
 
     def _descendants(self) -> "list[psutil.Process]":
-        return members([self.pid], tree=self._tree, since=self._started, in_session=lambda _: False)
+        return members([self.pid], tree=self.root.tree, since=self.root.started, in_session=lambda _: False)
 
 
-def _new_job() -> int | None:
+def _new_job(memory: int | None = None) -> int | None:
     job: int | None = _kernel32.CreateJobObjectW(None, None)
     if job is None:
         raise ctypes.WinError(ctypes.get_last_error())
     limits = _ExtendedLimits()
     limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+    if memory is not None:
+        limits.BasicLimitInformation.LimitFlags |= JOB_OBJECT_LIMIT_JOB_MEMORY
+        limits.JobMemoryLimit = memory
     if not _kernel32.SetInformationJobObject(
         job, JOB_OBJECT_EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
     ):
@@ -213,6 +219,34 @@ def kill_own_tree() -> NoReturn:
         kill_until_none_is_left(lambda: members([own], tree=tree, since=since, in_session=lambda _: False))
     finally:
         os._exit(KILLED)
+
+
+def end_tree(root: Root) -> bool:
+    """Kill what is left of the tree of *root*, whose owner has gone; tell whether nothing of it lives any more."""
+    return end_left_behind(root, lambda _: None)
+
+
+def adopt_orphans() -> None:
+    """Do nothing: whoever is in the Job Object stays in it, whatever becomes of its parent."""
+
+
+def end_descendants(patience: float) -> None:
+    """Do nothing: the owner of the Job Object waits for them, and ends them."""
+
+
+def limit_this_process(*, memory: int | None, niceness: int | None) -> None:
+    """Limit this process and what it starts to *memory* bytes together; raises OSError."""
+    if memory is not None:
+        job = _new_job(memory)
+        # The handle stays open as long as this process lives: the limit ends with it.
+        if not _kernel32.AssignProcessToJobObject(job, _kernel32.GetCurrentProcess()):
+            raise ctypes.WinError(ctypes.get_last_error())
+    if niceness is not None:
+        import psutil  # noqa: PLC0415 - as above
+
+        classes = (psutil.HIGH_PRIORITY_CLASS, psutil.NORMAL_PRIORITY_CLASS, psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        nicest = psutil.IDLE_PRIORITY_CLASS
+        psutil.Process().nice(nicest if niceness >= NICEST else classes[(niceness > 0) - (niceness < 0) + 1])
 
 
 def signal_main_thread(signal_number: int) -> None:

@@ -24,6 +24,7 @@ CHANNEL_OPEN, CHANNEL_OPEN_OK, CHANNEL_CLOSE = (_method(20, number) for number i
 QUEUE_DECLARE, QUEUE_DECLARE_OK = _method(50, 10), _method(50, 11)
 CONFIRM_SELECT, CONFIRM_SELECT_OK = _method(85, 10), _method(85, 11)
 PUBLISH, ACK = _method(60, 40), _method(60, 80)
+FORCED = 320  # the reply code of a node that is being stopped
 EXCLUSIVE = 0b100  # goes with the connection
 
 
@@ -97,6 +98,9 @@ class _Node:
         if payload[-1] != FRAME_END:
             raise NotReadyError("not RabbitMQ's answer")
         if payload[:4] in (CLOSE, CHANNEL_CLOSE):
+            (code,) = struct.unpack("!H", payload[4:6])
+            if code == FORCED:
+                raise NotReadyError("the node is being stopped")
             raise UnusableError(_reason(payload[4:]))
         if payload[:4] not in methods:
             raise NotReadyError("not the answer that was expected")

@@ -63,7 +63,7 @@ class PrivateNode:
         self.paths = paths
         self.folder = paths.rabbitmq
         self._vain_starts = 0  # since the node could be used
-        self.store_set_aside: Path | None = None  # by this object, the last one
+        self._distrusted = self.folder / "store-is-not-trusted"
 
     def argv(self) -> list[str]:
         """Return the command; its stdin is the lifeline and must be a pipe. The same at every start."""
@@ -130,9 +130,10 @@ class PrivateNode:
         """
         self._end_predecessor()
         credentials = node_credentials_with_free_port(self.paths)
-        if self._vain_starts >= VAIN_STARTS:
+        if self._vain_starts >= VAIN_STARTS or self._distrusted.exists():
             self._vain_starts = 0
-            self.store_set_aside = set_aside(self.paths, credentials.user, datetime.now(UTC).astimezone())
+            set_aside(self.paths, credentials.user, datetime.now(UTC).astimezone())
+            self._distrusted.unlink(missing_ok=True)
         self._vain_starts += 1
         for name in ("home", "store", "log", "plugins", "generated"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -142,6 +143,10 @@ class PrivateNode:
         _write_private(self.folder / "enabled_plugins", "[].\n")
         _write_private(self.folder / "advanced.config", "[].\n")
         _write_private(self.folder / "env.conf", "")
+
+    def distrust_store(self) -> None:
+        """Have the next start, perhaps another day, begin with a new store: this one hangs and is being given up."""
+        self._distrusted.touch()
 
     def is_ready(self) -> bool:
         """Tell whether our node takes a message from our user in our vhost, not just whether a port is open.

@@ -44,23 +44,24 @@ def application_services(config: Config, paths: Paths, environment: Mapping[str,
 def _with_private_node(
     config: Config, paths: Paths, environment: Mapping[str, str], port: int, choice: BrokerChoice
 ) -> ServiceSet:
+    installation = platforms.find_rabbitmq()
+    assert installation is not None  # noqa: S101  # choose() said so
+    node = PrivateNode(installation, paths)
+
     def without(reason: str) -> ServiceSet:
+        node.distrust_store()
         embedded = {**environment, "SCHEDULER_BROKER_KIND": "embedded"}
         in_use = BrokerInUse("embedded", f"the private RabbitMQ node did not become ready: {reason} (see broker.log)")
         return _Maker(config, paths, embedded, port).make(in_use, None)
 
     services = _Maker(config, paths, environment, port).make(
-        BrokerInUse("private", choice.reason), private_node(paths, environment)
+        BrokerInUse("private", choice.reason), private_node(node, environment)
     )
     may_fall_back = config.broker.kind == "auto"
     return ServiceSet(services.services, services.broker, without if may_fall_back else None)
 
 
-def private_node(paths: Paths, environment: Mapping[str, str]) -> Service:
-    installation = platforms.find_rabbitmq()
-    assert installation is not None  # noqa: S101  # choose() said so
-    node = PrivateNode(installation, paths)
-
+def private_node(node: PrivateNode, environment: Mapping[str, str]) -> Service:
     def prepare() -> None:
         try:
             node.write_configuration()

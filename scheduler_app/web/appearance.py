@@ -46,6 +46,11 @@ UNFOLD = {
                     },
                     {"title": "Secrets", "icon": "key", "link": reverse_lazy("admin:jobs_secret_changelist")},
                     {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:jobs_run_changelist")},
+                    {
+                        "title": "Refused messages",
+                        "icon": "unsubscribe",
+                        "link": reverse_lazy("admin:jobs_refusedmessage_changelist"),
+                    },
                 ],
             },
             {

@@ -13,7 +13,7 @@ from django.utils import timezone
 from beat_config import pausing
 from beat_config.models import SchedulePolicy
 from jobs import catalogue, wording
-from jobs.models import Run, Service
+from jobs.models import RefusedMessage, Run, Service
 from jobs.services import INTERVAL
 from jobs.states import State
 from scheduler_app import ballast, platforms
@@ -25,6 +25,7 @@ SHOWN = 8
 TOLD_FOR = timedelta(days=14)
 # A service is missed after three times without its sign of life.
 MISSED_AFTER = timedelta(seconds=3 * INTERVAL)
+REFUSED_LATELY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ def problems(now: datetime) -> list[str]:
         f"{problem.file} in the jobs folder {settings.SCHEDULER_PATHS.jobs} cannot be used: {problem.message}"
         for problem in catalogue.registry().problems
     ]
+    refused = RefusedMessage.objects.filter(repeat=False, received_at__gte=now - REFUSED_LATELY).count()
+    if refused:
+        found.append(f"{refused} messages from the broker were refused within an hour: see Refused messages for why.")
     return found
 
 
@@ -101,11 +105,11 @@ def _broker_problems(now: datetime) -> list[str]:
     away = Service.objects.filter(seen_at__gte=now - MISSED_AFTER, broker_away_since__isnull=False)
     if since := away.filter(kind=Service.Kind.BEAT).aggregate(since=Min("broker_away_since"))["since"]:
         found.append(
-            f"The message broker does not answer since {_moment(since, now)}: runs wait, and are sent when it is back."
+            f"The message broker has not answered since {_moment(since, now)}: runs wait, and are sent when it is back."
         )
     else:
         found += [
-            f"A worker on {host} does not reach the message broker since {_moment(since, now)}: it takes no new runs"
+            f"A worker on {host} has not reached the message broker since {_moment(since, now)}: it takes no new runs"
             " until it does."
             for host, since in away.values_list("host", "broker_away_since")[:SHOWN]
         ]

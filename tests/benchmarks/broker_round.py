@@ -30,7 +30,8 @@ from jobs.messages import Message
 from jobs.models import Run, Service
 from jobs.publisher import Publisher, Shipment
 from jobs.states import State
-from scheduler_app.celery import DEFAULT_QUEUE, app
+from scheduler_app.celery import app
+from scheduler_app.routing import DEFAULT_QUEUE
 from tests.waiting import wait_until
 
 NOBODY_READS = "benchmark"

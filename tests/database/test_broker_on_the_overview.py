@@ -45,8 +45,8 @@ def test_a_broker_that_beat_does_not_reach_is_said_with_the_time_and_what_runs_d
 
     since = timezone.localtime(now - timedelta(seconds=5)).strftime("%H:%M:%S")
     page = overview()
-    assert f"The message broker does not answer since {since}: runs wait, and are sent when it is back." in page
-    assert "does not reach the message broker" not in page
+    assert f"The message broker has not answered since {since}: runs wait, and are sent when it is back." in page
+    assert "has not reached the message broker" not in page
 
     services["beat"].broker_away_since = services["worker"].broker_away_since = None
     for record in services.values():
@@ -59,7 +59,7 @@ def test_a_worker_that_alone_does_not_reach_the_broker_is_named(overview, servic
     services["worker"].write(timezone.now())
 
     host = Service.objects.get(kind=Service.Kind.WORKER).host
-    assert f"A worker on {host} does not reach the message broker since" in overview()
+    assert f"A worker on {host} has not reached the message broker since" in overview()
 
 
 def test_a_store_that_was_set_aside_is_said_until_it_is_deleted_or_two_weeks_old(overview, services):

@@ -10,19 +10,20 @@ from celery import Celery
 from django.conf import settings
 from django.db import connection
 
+from jobs import topology
 from jobs.dispatcher import REFUSED_AGAIN_AFTER, SEND_AGAIN_AFTER, Dispatcher
 from jobs.messages import unseal
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher
 from jobs.states import State
-from scheduler_app import embedded_transport
+from scheduler_app import embedded_transport, routing
 from tests import servers
 from tests.factories import NOW, make_run
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 KEY = "a key"
-QUEUE = "scheduler"
+QUEUE = routing.DEFAULT_QUEUE
 
 
 @contextmanager
@@ -48,8 +49,9 @@ def broker(request, tmp_path_factory):
 
 
 def application(url, queue_type):
-    app = Celery("test", broker=url, set_as_current=False)
-    app.conf.update(task_default_queue=QUEUE, task_default_queue_type=queue_type)
+    app = Celery("test", broker=url, set_as_current=False, amqp=topology.RunAMQP)
+    queues = [topology.named(routing.ANY, quorum=queue_type == "quorum")]
+    app.conf.update(task_queues=queues, task_default_queue=QUEUE, task_default_queue_type=queue_type)
     return app
 
 

@@ -62,7 +62,9 @@ def admin(client):
 def execute(run):
     executor.execute(run.pk, run.attempt, worker="test")
     run.refresh_from_db()
-    return run, b"".join(bytes(piece.data) for piece in RunOutput.objects.filter(run=run).order_by("number")).decode()
+    return run, b"".join(
+        bytes(piece.data) for piece in RunOutput.objects.filter(run=run).order_by("stream", "number")
+    ).decode()
 
 
 def form(**changes):

@@ -10,13 +10,13 @@ from jobs.dispatcher import FORGOTTEN_AGAIN_AFTER, REFUSED_AGAIN_AFTER, SEND_AGA
 from jobs.models import Run
 from jobs.publisher import Publisher
 from jobs.states import State
-from scheduler_app import embedded_transport
+from scheduler_app import embedded_transport, routing
 from tests import servers
 from tests.factories import NOW, make_run
 
 pytestmark = pytest.mark.django_db
 
-QUEUE = "scheduler"
+QUEUE = routing.DEFAULT_QUEUE
 LATER = NOW + timedelta(minutes=1)
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from scheduler_app import routing
 from tests import servers
 from tests.proxy import Proxy
 from tests.waiting import wait_until
@@ -144,7 +145,7 @@ def test_a_node_killed_in_the_middle_of_5000_messages_and_of_a_job_loses_and_dou
     # The copies that were sent again come after, and start nothing.
     copies = "SELECT count(*) FROM jobs_run WHERE state <> 'succeeded'"
     assert query(scene, copies) == [(0,)]
-    wait_until(lambda: scene.node.messages("scheduler") == 0, 60, "the copies have been looked at")
+    wait_until(lambda: scene.node.messages(routing.DEFAULT_QUEUE) == 0, 60, "the copies have been looked at")
     assert {name: count for name, count in Counter(written(scene)).items() if count > 1} == {}
     assert starts() == 1
 

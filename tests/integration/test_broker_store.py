@@ -54,10 +54,11 @@ def use(url):
 # In this order: what one leaves is what the next one damages.
 @pytest.mark.parametrize(("damage", "restarts"), [(without_users, 1), (half_written, 2)])
 def test_a_node_that_cannot_use_its_store_is_up_again_with_a_new_one(data, damage, restarts):
-    paths = servers.private_node(data).paths
+    node = servers.private_node(data)
+    paths = node.paths
     before = stores_set_aside(paths)
     damage(store_of(paths, node_credentials(paths).user))
-    with supervised(data, service_set(private_node(paths, os.environ))) as running:
+    with supervised(data, service_set(private_node(node, os.environ))) as running:
         wait_until(lambda: running.service("broker")["state"] == "ready", RECOVERS_WITHIN, "the node is ready")
         assert use(node_credentials(paths).url().reveal()) == "x"
         assert running.service("broker")["restarts"] == restarts

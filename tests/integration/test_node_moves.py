@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_beat_and_worker_follow_a_node_that_had_to_take_another_port(tmp_path):
-    paths = servers.private_node(tmp_path).paths
+    node = servers.private_node(tmp_path)
+    paths = node.paths
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
     env = clean | {"SCHEDULER_DATA_FOLDER": str(tmp_path), "DJANGO_SETTINGS_MODULE": "scheduler_app.settings"}
     ledger = tmp_path / "ledger"
@@ -36,7 +37,7 @@ def test_beat_and_worker_follow_a_node_that_had_to_take_another_port(tmp_path):
 
     subprocess.run([sys.executable, "-m", "scheduler_app.migrate"], env=env, cwd=ROOT, check=True)
     with ExitStack() as stack:
-        running = stack.enter_context(supervised(tmp_path, service_set(private_node(paths, os.environ))))
+        running = stack.enter_context(supervised(tmp_path, service_set(private_node(node, os.environ))))
         stack.enter_context(process(env, tmp_path / "beat.log", "celery", "-A", "scheduler_app", "beat"))
         app = ("celery", "-A", "tests.integration.ledger_app")
         stack.enter_context(process(env, tmp_path / "worker.log", *app, "worker"))

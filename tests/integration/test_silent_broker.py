@@ -17,6 +17,7 @@ from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
 from jobs.states import State
+from scheduler_app import routing
 from tests import servers
 from tests.factories import make_run, make_schedule
 from tests.proxy import Proxy
@@ -24,7 +25,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True), pytest.mark.needs("rabbitmq")]
 
-QUEUE = "scheduler"
+QUEUE = routing.DEFAULT_QUEUE
 RESUMES_WITHIN = 10.0
 
 

@@ -116,7 +116,7 @@ MUTATIONS = (
     Mutation("two runs that exclude each other go on at once", spoil=drop_one_at_a_time),
     Mutation(
         "a crash uses up no attempt",
-        (Edit("jobs.claims._begin_again", "attempt=run.attempt + 1,", "attempt=run.attempt,"),),
+        (Edit("jobs.claims._begin_again", "attempt=run.attempt + 1,\n", "attempt=run.attempt,\n"),),
     ),
     Mutation(
         "a run is run again more often than it may",
@@ -212,11 +212,11 @@ MUTATIONS = (
     ),
     Mutation(
         "a claim takes a run in any state",
-        (Edit("jobs.claims.claim", ", state__in=sources(State.RUNNING)", ""),),
+        (Edit("jobs.claims._waiting", ", state__in=sources(State.RUNNING)", ""),),
     ),
     Mutation(
         "a claim takes an expired run",
-        (Edit("jobs.claims.claim", "        .filter(Q(expires_at=None) | Q(expires_at__gt=now))\n", ""),),
+        (Edit("jobs.claims.claim", ".filter(Q(expires_at=None) | Q(expires_at__gt=now))", ""),),
     ),
     Mutation("a run is finished without its token", (Edit("jobs.claims._held", " token=held.token,", ""),)),
     Mutation(

@@ -19,7 +19,7 @@ SELECT t.id AS "id", t.enabled AS "enabled", t.one_off AS "one_off", t.start_tim
     (SELECT blackout_id FROM beat_config_schedulepolicy_blackouts WHERE schedulepolicy_id = t.id) AS "blackout",
     p.next_fire_at AS "cursor", p.look_at AS "look_at", p.anchor AS "anchor",
     p.catch_up AS "catch_up", p.catch_up_window AS "window", p.catch_up_cap AS "cap", p.grace AS "grace",
-    p.overlap AS "overlap", p.concurrency_key AS "key", p.crash AS "crash", p.crash_attempts AS "attempts"
+    p.overlap AS "overlap", p.concurrency_key AS "key", p.when_wrong AS "when_wrong", p.attempts AS "attempts"
 FROM django_celery_beat_periodictask t
 LEFT JOIN django_celery_beat_intervalschedule i ON i.id = t.interval_id
 LEFT JOIN django_celery_beat_crontabschedule c ON c.id = t.crontab_id
@@ -476,7 +476,7 @@ def _policy(row: dict[str, Any]) -> Policy:
         row["cap"],
         timedelta(microseconds=row["grace"]),
         row["overlap"],
-        row["attempts"] if row["crash"] == "again" else 1,
+        row["attempts"] if row["when_wrong"] == "crash" else 1,
         None if row["blackout"] is None else BLACKOUTS[row["blackout"] - 1],
     )
 

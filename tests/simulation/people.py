@@ -107,8 +107,9 @@ class People:
             grace=self._world.chance.choice([timedelta(0), 10 * SECOND, MINUTE]),
             overlap=self._world.chance.choice(["skip", "queue", "replace", "allow"]),
             concurrency_key=self._world.chance.choice(["", "", "", "shared"]),
-            crash=self._world.chance.choice(["leave", "again"]),
-            crash_attempts=self._world.chance.choice([2, 3]),
+            when_wrong=self._world.chance.choice(["leave", "crash"]),
+            attempts=self._world.chance.choice([2, 3]),
+            retry_delay=timedelta(0),
         )
 
         through = SchedulePolicy.blackouts.through.objects

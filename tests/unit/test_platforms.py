@@ -154,7 +154,7 @@ class TestKill:
         def look_too_early():
             found = look()
             if not late:
-                env = {**os.environ, platforms.TREE_VARIABLE: tree._tree}
+                env = {**os.environ, platforms.TREE_VARIABLE: tree.root.tree}
                 # Not a child of this process, which would have to reap it.
                 argv = parent(SLEEP, stay=False, start_new_session=True)
                 done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True)
