@@ -282,10 +282,32 @@ def systemd_analyze() -> str:
     raise MissingServer("systemd-analyze is not installed")
 
 
+# Commands behind this may mount what they like, and nobody else sees it; only Linux lets an ordinary user do so.
+WITH_OWN_DISKS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+
+
+def own_disks() -> None:
+    """Raise MissingServer where this system lets nobody mount a disk of their own."""
+    try:
+        done = subprocess.run([*WITH_OWN_DISKS, "mount -t tmpfs none /mnt"], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise MissingServer("unshare is not installed") from None
+    if done.returncode != 0:
+        raise MissingServer(f"this system lets nobody mount a disk of their own: {done.stderr.decode().strip()}")
+
+
+def root() -> None:
+    """Raise MissingServer where other users' processes cannot be started."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        raise MissingServer("only root can start processes of other users")
+
+
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
     "dbus": dbus_daemon,
     "systemd": systemd_analyze,
+    "own disks": own_disks,
+    "root": root,
 }
