@@ -21,6 +21,7 @@ if sys.platform == "win32":
         spawn,
         spawn_detached,
         venv_install_hint,
+        write_any_character,
     )
 else:
     from scheduler_app.platforms.posix import (
@@ -35,6 +36,7 @@ else:
         spawn,
         spawn_detached,
         venv_install_hint,
+        write_any_character,
     )
 
 from scheduler_app.platforms.ports import port_holder
@@ -56,4 +58,5 @@ __all__ = [
     "spawn",
     "spawn_detached",
     "venv_install_hint",
+    "write_any_character",
 ]

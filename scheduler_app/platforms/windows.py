@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -214,6 +215,14 @@ def kill_own_tree() -> NoReturn:
 def signal_main_thread(signal_number: int) -> None:
     """Raise a signal in this process, from any thread; Python runs its handler in the main thread."""
     signal.raise_signal(signal.Signals(signal_number))
+
+
+def write_any_character() -> None:
+    """Write UTF-8 to pipes and files: the ANSI code page lacks most characters, and print() would fail on them."""
+    for stream in (sys.stdout, sys.stderr):
+        # A console takes every character; pythonw has none, and no streams.
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def default_pool() -> str:
