@@ -23,8 +23,9 @@ from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
-from beat_config.schedules import ArgumentsError, exclusive_key, in_words, parameters_of
-from jobs import catalogue, starting, wording
+from beat_config.running_now import run_now
+from beat_config.schedules import ArgumentsError, in_words
+from jobs import catalogue, wording
 from jobs.models import Run
 from jobs.states import State
 
@@ -207,17 +208,10 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             if not catalogue.may_use(schedule.task, request.user):
                 raise PermissionDenied
             try:
-                parameters = parameters_of(schedule)
+                run = run_now(schedule, by=request.user.get_username())
             except ArgumentsError as error:
                 messages.error(request, f"{schedule.name}: {error}")
                 continue
-            run = starting.start(
-                schedule.task,
-                parameters,
-                by=request.user.get_username(),
-                schedule=schedule,
-                exclusive_key=exclusive_key(schedule.policy),
-            )
             link = reverse("admin:jobs_run_change", args=[run.pk])
             started.append(format_html('{}: <a class="underline" href="{}">run {}</a>', schedule.name, link, run.pk))
         for line in started:

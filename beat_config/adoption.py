@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from beat_config import cursors
+from beat_config import cursors, past
 from beat_config.models import SchedulePolicy
-from beat_config.schedules import RELATED, cursor_of, has_changed
+from beat_config.planner import Fire
+from beat_config.schedules import RELATED, cursor_of
 from jobs.models import Run
 from jobs.states import State
 
@@ -34,14 +35,16 @@ def adopt(ids: Iterable[int], now: datetime) -> None:
 def look(policy: SchedulePolicy, now: datetime) -> list[Run]:
     """Move the cursor of *policy*, unsaved, to where its rows say it belongs, or mark it with why they say nothing.
 
-    Returns the record of the fire that came due before the change and had no decision yet, if there is one.
+    What has changed starts from when it was changed, what is new from when it was made: the cursor may be due. Returns
+    the records of the fires that came due before the changes and had no decision yet.
     """
     missed: list[Run] = []
     try:
-        if has_changed(policy):
-            missed = _overtaken(policy, now)
-            # Also when the rows say nothing: repaired, even to what they said before, it starts from then.
-            policy.next_fire_at, policy.fingerprint = None, ""
+        fires, since = past.overtaken(policy, now)
+        missed = [_missed(policy, fire, now) for fire in fires]
+        policy.changes = ""
+        if since is not None:
+            policy.next_fire_at, policy.fingerprint, policy.anchor = None, "", since
         cursor = cursor_of(policy, now)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this schedule's, and the others go on
         mark(policy, error, now)
@@ -62,21 +65,16 @@ def mark(policy: SchedulePolicy, error: Exception, now: datetime) -> None:
     policy.failures = min(policy.failures + 1, 1_000)
 
 
-def _overtaken(policy: SchedulePolicy, now: datetime) -> list[Run]:
-    """Return the record that the fire at the cursor, which is due, is not run any more."""
-    if policy.next_fire_at is None or policy.next_fire_at > now:
-        return []
-    task = policy.schedule
-    what = "changed" if task.enabled else "disabled"
-    return [
-        Run(
-            schedule_id=policy.pk,
-            schedule_name=task.name,
-            job=task.task,
-            fire_time=policy.next_fire_at,
-            state=State.MISSED,
-            reason=f"the schedule was {what} before this run was recorded",
-            created_at=now,
-            finished_at=now,
-        )
-    ]
+def _missed(policy: SchedulePolicy, fire: Fire, now: datetime) -> Run:
+    return Run(
+        schedule_id=policy.pk,
+        schedule_name=policy.schedule.name,
+        job=policy.schedule.task,
+        fire_time=fire.fire_time,
+        covers=fire.count,
+        covers_until=fire.until,
+        state=State.MISSED,
+        reason=fire.reason,
+        created_at=now,
+        finished_at=now,
+    )

@@ -7,7 +7,7 @@ from beat_config.models import SchedulePolicy
 
 # What a fire moves, and what a look may change beside it.
 CURSOR = ("next_fire_at", "look_at", "settled_until")
-EVERYTHING = (*CURSOR, "anchor", "fingerprint", "error", "error_at", "failures")
+EVERYTHING = (*CURSOR, "anchor", "fingerprint", "changes", "error", "error_at", "failures")
 
 
 def store(policies: Iterable[SchedulePolicy], columns: Sequence[str]) -> None:

@@ -64,6 +64,17 @@ class Blackout(models.Model):
         return self.name
 
 
+class Pause(models.Model):
+    """Time in which no schedule's fire runs, set by a person; without an end it lasts until somebody resumes them."""
+
+    start = models.DateTimeField("from")
+    end = models.DateTimeField("until", null=True, blank=True)
+    by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"Pause from {self.start:%Y-%m-%d %H:%M:%S}, by {self.by}"
+
+
 class SchedulePolicy(models.Model):
     """One-to-one with a `PeriodicTask`; `change_marks` makes it, whoever made the task: hence the db_defaults."""
 
@@ -76,8 +87,10 @@ class SchedulePolicy(models.Model):
     look_at = models.DateTimeField(null=True, blank=True, db_default=LOOK_NOW)
     # Interval fires are anchor + k × period: no drift, and an edit moves the anchor.
     anchor = models.DateTimeField(db_default=Now())
-    # What next_fire_at was computed from; when the rows no longer say the same, it is computed anew.
+    # What next_fire_at was computed from; empty: from nothing yet, what is due begins after the anchor.
     fingerprint = models.CharField(max_length=64, blank=True, db_default="")
+    # A line for every change since: when it was, and what the rows said before; see `change_marks` and `past`.
+    changes = models.TextField(blank=True, editable=False, db_default="")
     # Up to when every fire is decided, as the clock of the crontab's zone showed it, with its offset from UTC:
     # what has to be known when the time zone's data change. Empty where no zone matters.
     settled_until = models.CharField(max_length=40, blank=True, db_default="")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.html import escape
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -24,7 +25,7 @@ def field_for(parameter: Parameter) -> forms.Field:
     must = f"{parameter.label} must be filled in: it has no default."
     common: dict[str, Any] = {
         "label": parameter.label,
-        "help_text": parameter.help,
+        "help_text": escape(parameter.help),  # Django takes it for HTML, and "<ada@example.org>" is none
         "required": parameter.required and parameter.kind != "switch",
         "error_messages": {"required": must},
     }
@@ -38,7 +39,7 @@ def field_for(parameter: Parameter) -> forms.Field:
     widget: forms.Widget
     if kind in ("lines", "list", "mapping", "code"):
         widget = UnfoldAdminTextareaWidget(attrs={"rows": 4 if kind != "code" else 12, **_attributes(kind)})
-        common["help_text"] = " ".join(filter(None, [parameter.help, _HINTS.get(kind, "")]))
+        common["help_text"] = " ".join(filter(None, [common["help_text"], _HINTS.get(kind, "")]))
     elif kind == "number":
         widget = UnfoldAdminIntegerFieldWidget()
     elif kind == "decimal":
@@ -81,7 +82,10 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def _attributes(kind: str) -> dict[str, str]:
+    if kind in _EXAMPLES:
+        return {"placeholder": _EXAMPLES[kind], "spellcheck": "false", "autocomplete": "off"}
     return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code") else {}
 
 
+_EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
 _HINTS = {"list": "One a line.", "mapping": "NAME=VALUE, one a line."}

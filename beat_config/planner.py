@@ -108,6 +108,18 @@ def plan(trigger: Trigger, *, due: datetime, now: datetime, policy: Policy, blac
     return Plan(tuple(_decide_several(trigger, due, now, policy, blackouts)), next_fire_at=trigger.after(now))
 
 
+def overtaken(trigger: Trigger, *, due: datetime, until: datetime, what: str) -> Fire:
+    """Decide on *due* and every later fire up to *until*: the schedule was *what* then, and they were not recorded yet.
+
+    Nothing of it runs: who changes a schedule does not expect what it was to go on.
+    """
+    stretch = _stretch(trigger, as_utc(due), as_utc(until), "", COUNT_LIMIT)
+    several = stretch.last > stretch.first
+    fires = f"these {stretch.fires} were" if several else "this run was"
+    last = stretch.last if several else None
+    return Fire(stretch.first, Verdict.MISSED, f"the schedule was {what} before {fires} recorded", stretch.count, last)
+
+
 def _decide_one(due: datetime, now: datetime, policy: Policy, blackouts: Sequence[Blackout]) -> Fire:
     window = window_at(blackouts, due)
     if window is not None:
@@ -175,8 +187,12 @@ class _Stretch:
     complete: bool
     reason: str | None
 
+    @property
+    def fires(self) -> str:
+        return f"{'' if self.complete else 'at least '}{self.count:,} fire{'s' * (self.count != 1)}"
+
     def record(self, off: timedelta, why: str) -> Fire:
-        fires = f"{'' if self.complete else 'at least '}{self.count:,} fire{'s' * (self.count != 1)}"
+        fires = self.fires
         until = self.last if self.last > self.first else None
         if self.reason:
             reason = self.reason if until is None else f"{self.reason}; {fires} skipped"

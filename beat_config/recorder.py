@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption, bulk, cursors
+from beat_config import adoption, bulk, cursors, pausing
 from beat_config.blackout_rows import blackout_of
 from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
@@ -29,7 +29,7 @@ from beat_config.schedules import (
 )
 from jobs import claims
 from jobs.models import Run
-from jobs.states import ACTIVE, State
+from jobs.states import State
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +146,7 @@ class _Batch:
     now: datetime
     lanes: dict[str, _Lane] = field(default_factory=dict)
     blackouts: Mapping[int, Sequence[Blackout]] = field(default_factory=dict)
+    pauses: Sequence[pausing.PauseWindow] = ()
     keyless: dict[int, _Lane] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     fired: list[SchedulePolicy] = field(default_factory=list)
@@ -156,39 +157,42 @@ class _Batch:
     def __post_init__(self) -> None:
         self.lanes = _lanes(self.policies)
         self.blackouts = blackout_rows(self.policies)
+        self.pauses = pausing.windows()
         self.keyless = _keyless(self.policies)
 
     def decide(self, policy: SchedulePolicy) -> None:
         """Plan what is due of *policy* and move its cursor behind it; one that fails is marked instead."""
-        failures = policy.failures
+        failures, looked = policy.failures, False
         try:
-            runs, looked = self._decide(policy)
+            looked = self._is_to_be_looked_at(policy)
+            if looked:
+                self.runs += adoption.look(policy, self.now)
+            runs = self._decide(policy)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this schedule's, and the others go on
             policy.failures = failures
             adoption.mark(policy, error, self.now)
             self.looked.append(policy)
             return
-        (self.looked if looked else self.moved).append(policy)
+        (self.looked if looked or not runs else self.moved).append(policy)
         self.runs += runs
         if any(run.state == State.PENDING for run in runs):
             self.fired.append(policy)
 
-    def _decide(self, policy: SchedulePolicy) -> tuple[list[Run], bool]:
-        runs: list[Run] = []
-        look = policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy) or not policy.schedule.enabled
-        if look:
-            runs = adoption.look(policy, self.now)
+    def _is_to_be_looked_at(self, policy: SchedulePolicy) -> bool:
+        return policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy) or not policy.schedule.enabled
+
+    def _decide(self, policy: SchedulePolicy) -> list[Run]:
         due = policy.next_fire_at
         if policy.error or due is None or due > self.now:
-            return runs, True
-        blackouts = [blackout_of(row) for row in self.blackouts.get(policy.pk, ())]
+            return []
+        blackouts = [*self.pauses, *(blackout_of(row) for row in self.blackouts.get(policy.pk, ()))]
         decisions = plan(trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts)
-        runs += [self._run(policy, fire) for fire in decisions.fires]
+        runs = [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
         policy.settled_until = settled(policy, self.now)
         if policy.schedule.one_off and any(run.state == State.PENDING for run in runs):
             policy.next_fire_at = policy.look_at = None
-        return runs, look
+        return runs
 
     def _run(self, policy: SchedulePolicy, fire: Fire) -> Run:
         task = policy.schedule
@@ -249,10 +253,11 @@ class _Batch:
         fired = PeriodicTask.objects.filter(pk__in=[policy.pk for policy in self.fired])
         if self.fired:
             fired.update(last_run_at=self.now, total_run_count=F("total_run_count") + 1)
-        if any(policy.schedule.one_off for policy in self.fired):
-            fired.filter(one_off=True).update(enabled=False)
         cursors.store(self.moved, cursors.CURSOR)
         cursors.store(self.looked, cursors.EVERYTHING)
+        if any(policy.schedule.one_off for policy in self.fired):
+            # Last: this change marks the schedule, as anybody's does.
+            fired.filter(one_off=True).update(enabled=False)
 
 
 def _ended(run: Run, state: State, reason: str, now: datetime) -> Run:
@@ -267,7 +272,7 @@ def _lanes(policies: Sequence[SchedulePolicy]) -> dict[str, _Lane]:
     _lock_shared([key for key, policy in keys.items() if key and policy.concurrency_key])
     # The end of a run that another is going to wait for has to wait for that: it releases it.
     kept = {exclusive_key(policy) for policy in policies if policy.overlap in {Overlap.QUEUE, Overlap.REPLACE}}
-    going = Run.objects.filter(state__in=sorted(ACTIVE)).order_by("pk")
+    going = Run.objects.filter(finished_at=None).order_by("pk")
     rows = [
         *going.filter(exclusive_key__in=[key for key in keys if key not in kept]).values(*_OF_A_LANE),
         *going.filter(exclusive_key__in=[key for key in keys if key in kept]).select_for_update().values(*_OF_A_LANE),
@@ -288,7 +293,7 @@ def _keyless(policies: Sequence[SchedulePolicy]) -> dict[int, _Lane]:
     Only to skip is possible beside it: its end releases nothing.
     """
     ids = [policy.pk for policy in policies if policy.overlap == Overlap.SKIP]
-    going = Run.objects.filter(schedule__in=ids, exclusive_key=None, state__in=sorted(ACTIVE)).order_by("-pk")
+    going = Run.objects.filter(schedule__in=ids, exclusive_key=None, finished_at=None).order_by("-pk")
     return {row["schedule_id"]: _lane(row) for row in going.values(*_OF_A_LANE)} if ids else {}
 
 

@@ -58,6 +58,12 @@ def trigger_of(policy: SchedulePolicy) -> Trigger:
     return _trigger(policy, policy.anchor)
 
 
+def trigger_since(policy: SchedulePolicy, since: datetime) -> tuple[Trigger, datetime]:
+    """Return the trigger that the rows describe when they hold since *since*, and its anchor; raise as above."""
+    anchor = policy.schedule.start_time or since
+    return _trigger(policy, anchor), anchor
+
+
 def in_words(policy: SchedulePolicy) -> str:
     """Return when the schedule fires, in words, or the sentence that says why it cannot."""
     try:
@@ -114,18 +120,19 @@ def exclusive_key(policy: SchedulePolicy) -> str | None:
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
-    """Return where the cursor belongs at *now*: unchanged rows keep theirs, changed ones start from now.
+    """Return where the cursor belongs at *now*: rows that it was computed from keep it, others start after the anchor.
 
     Unchanged rows whose time zone has new data go on after the last reading of the clock that is settled: what was to
     fire at 02:30 fires at 02:30, and not twice, whatever moment that has become; it may be one that has passed.
     Raises TriggerError when the rows describe no trigger.
     """
-    fingerprint = _fingerprint(policy)
+    fingerprint = fingerprint_of(policy)
     if not policy.schedule.enabled:
         return Cursor(None, policy.anchor, fingerprint, "")
     if fingerprint != policy.fingerprint:
-        anchor = policy.schedule.start_time or now
-        return Cursor(_trigger(policy, anchor).after(now), anchor, fingerprint, settled(policy, now))
+        begun = min(policy.anchor, now)
+        trigger, anchor = trigger_since(policy, begun)
+        return Cursor(trigger.after(begun), anchor, fingerprint, settled(policy, begun))
     since = _settled_until(policy)
     if since is not None:
         return Cursor(trigger_of(policy).after(since), policy.anchor, fingerprint, policy.settled_until)
@@ -151,7 +158,7 @@ def _settled_until(policy: SchedulePolicy) -> datetime | None:
 
 def has_changed(policy: SchedulePolicy) -> bool:
     """Tell whether the rows say something else than what the cursor was computed from."""
-    return _fingerprint(policy) != policy.fingerprint
+    return fingerprint_of(policy) != policy.fingerprint
 
 
 def _trigger(policy: SchedulePolicy, anchor: datetime) -> Trigger:
@@ -192,7 +199,8 @@ def _crontab(line: str, zone: ZoneInfo, day_rule: str) -> Crontab:
     return Crontab(expression=line, zone=zone, day_rule=day_rule)  # type: ignore[arg-type]  # the model's choices are the trigger's words
 
 
-def _fingerprint(policy: SchedulePolicy) -> str:
+def fingerprint_of(policy: SchedulePolicy) -> str:
+    """Return a digest of all that the rows say about when the schedule fires."""
     task = policy.schedule
     columns: list[Any] = [task.enabled, task.start_time, task.expires, policy.expression, policy.day_rule]
     columns += [policy.every_nth_week, policy.weeks_from, policy.spread]

@@ -13,7 +13,7 @@ Importing this package imports neither Django nor Celery nor pydantic: every run
 """
 
 from jobs.errors import JobFailed
-from jobs.parameters import Check, Code, Label, Lines
+from jobs.parameters import Check, Code, Label, Lines, Size
 from jobs.registry import job
 
-__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "job"]
+__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "Size", "job"]

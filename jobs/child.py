@@ -1,9 +1,10 @@
 """The process of one run: `python -m jobs.child`.
 
-Its stdin brings one line of JSON, `{"job": name, "parameters": {…}, "folder": the user's jobs folder or null}`, and
-then stays open as long as the run is wanted: at its end the process kills itself and all it has started. End of file
-before the line means: do not start. The run's exit code is the process's: 0 for a job that returned, what JobFailed
-or SystemExit say, 1 for any other exception, and NOT_STARTED when the job was never called.
+Its stdin brings one line of JSON, `{"job": name, "parameters": {…}, "folder": the user's jobs folder or null, "lent":
+what `jobs.lending` gives a built-in job, {} when it is left out}`, and then stays open as long as the run is wanted: at
+its end the process kills itself and all it has started. End of file before the line means: do not start. The run's exit
+code is the process's: 0 for a job that returned, what JobFailed or SystemExit say, 1 for any other exception, and
+NOT_STARTED when the job was never called.
 
 Every millisecond here is one of every run: look at `python -X importtime -m jobs.child` before importing more.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from jobs import lent
 from jobs.discovery import find
 from jobs.errors import NOT_STARTED, JobError, JobFailed
 
@@ -29,6 +31,7 @@ class Request(NamedTuple):
     job: str
     parameters: dict[str, Any]
     folder: Path | None
+    lent: dict[str, Any]
 
 
 class RequestError(JobError):
@@ -48,6 +51,7 @@ def main() -> int:
         request = read_request(line)
         job = find(request.job, request.folder)
         arguments = job.arguments(request.parameters)
+        lent.settings.update(request.lent)
     except JobError as error:
         _say(f"cannot start the job: {error}")
         return NOT_STARTED
@@ -69,7 +73,9 @@ def read_request(line: bytes) -> Request:
     try:
         message = json.loads(line)
         folder = message["folder"]
-        request = Request(message["job"], message["parameters"], None if folder is None else Path(folder))
+        request = Request(
+            message["job"], message["parameters"], None if folder is None else Path(folder), message.get("lent", {})
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"the line on stdin is no request ({type(error).__name__}: {error})") from error
     if not isinstance(request.job, str):

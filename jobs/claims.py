@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from jobs.models import Run
-from jobs.states import ACTIVE, WAITING, State, sources
+from jobs.states import WAITING, State, sources
 
 BATCH = 500
 # A try fails when another run with the key runs, and again only when that one ends just then.
@@ -121,7 +121,7 @@ def replace(key: str, *, by: int, now: datetime) -> None:
     """Make way for the run *by*: end the earlier runs with *key* that wait, ask the one that runs to end."""
     reason = f"replaced by run {by}"
     with transaction.atomic():
-        earlier = Run.objects.filter(exclusive_key=key, state__in=sorted(ACTIVE), pk__lt=by)
+        earlier = Run.objects.filter(exclusive_key=key, finished_at=None, pk__lt=by)
         # In the order in which finish() and release() take them, so that nobody waits in a circle.
         ids = list(earlier.order_by("pk").select_for_update().values_list("pk", flat=True))
         _cancel_waiting(Run.objects.filter(pk__in=ids), reason, now)
@@ -244,7 +244,9 @@ def waiting_for(ahead: str) -> str:
 
 
 def _held_back() -> QuerySet[Run]:
-    return Run.objects.filter(state=State.PENDING, dispatch_at=None, exclusive_key__isnull=False)
+    # Not `state=PENDING`: SQLite would read all that are, beside the few that are held.
+    waiting = Run.objects.filter(finished_at=None, dispatch_at=None).exclude(state=State.RUNNING)
+    return waiting.filter(exclusive_key__isnull=False)
 
 
 def _on_the_way(runs: QuerySet[Run]) -> QuerySet[Run]:
@@ -253,7 +255,7 @@ def _on_the_way(runs: QuerySet[Run]) -> QuerySet[Run]:
 
 
 def _release(key: str, now: datetime) -> bool:
-    if _on_the_way(Run.objects.filter(exclusive_key=key, state__in=sorted(ACTIVE))).exists():
+    if _on_the_way(Run.objects.filter(exclusive_key=key, finished_at=None)).exists():
         return False
     oldest = _held_back().filter(exclusive_key=key).order_by("pk").values_list("pk", flat=True).first()
     return oldest is not None and _held_back().filter(pk=oldest).update(dispatch_at=now, reason="") == 1

@@ -248,10 +248,14 @@ def _without_standard_streams() -> Iterator[None]:
 
 @cache
 def _builtin_names() -> tuple[str, ...]:
-    """Return the names of the built-in jobs: a job's module has its name, so that a child imports this one only."""
+    """Return the names of the built-in jobs: a job's module has its name, so that a child imports this one only.
+
+    As among the user's files, a module that begins with "_" is a helper of others.
+    """
     import pkgutil  # noqa: PLC0415 - a child does without, and without the inspect that it imports
 
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(jobs.builtin.__path__)))
+    names = (module.name for module in pkgutil.iter_modules(jobs.builtin.__path__))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def _is_builtin(name: str) -> bool:

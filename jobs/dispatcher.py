@@ -53,7 +53,7 @@ class Dispatcher:
         if not runs:
             return 0
         try:
-            receipt = self._publisher.publish([self._shipment(run) for run in runs])
+            receipt = self._publisher.publish([self._shipment(run, now) for run in runs])
         except BrokerUnavailable:
             with self._turns:
                 _waiting(run["id"] for run in runs).update(dispatch_at=now)
@@ -75,21 +75,24 @@ class Dispatcher:
         self._publisher.close()
 
     def _take(self, now: datetime) -> Sequence[Mapping[str, Any]]:
-        due = Run.objects.filter(state__in=sorted(WAITING), dispatch_at__lte=now)
+        due = Run.objects.filter(dispatch_at__lte=now)  # which only those that wait have
         if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
             return []
         with self._turns, transaction.atomic():
             rows = list(
                 due.order_by("dispatch_at", "id")
                 .select_for_update(skip_locked=True)
-                .values("id", "attempt", "route")[:BATCH]
+                .values("id", "attempt", "fire_time", "expires_at", "route")[:BATCH]
             )
             Run.objects.filter(pk__in=[row["id"] for row in rows]).update(dispatch_at=now + TAKEN_FOR)
         return rows
 
-    def _shipment(self, row: Mapping[str, Any]) -> Shipment:
+    def _shipment(self, row: Mapping[str, Any], now: datetime) -> Shipment:
         route = row["route"]
-        return Shipment(Message(row["id"], row["attempt"]), self._usual_way if route is None else self._way(route))
+        message = Message.of_run(
+            row["id"], row["attempt"], fire_time=row["fire_time"], expires_at=row["expires_at"], now=now
+        )
+        return Shipment(message, self._usual_way if route is None else self._way(route))
 
     def _way(self, route: Mapping[str, Any]) -> Way:
         exchange = route.get("exchange", "")

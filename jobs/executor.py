@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, stopping
+from jobs import catalogue, claims, lending, stopping
 from jobs.claims import Claim, Hold, Outcome
 from jobs.models import Run, RunOutput
 from jobs.output import OutputBuffer
@@ -45,13 +45,13 @@ INSIST_EVERY = 2.0
 def execute(run_id: int, attempt: int, *, worker: str) -> None:
     """Run what the run says, if this worker gets it; nothing happens otherwise."""
     lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
-    held = _insist(lambda: claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now()), run_id)
+    held = insist(lambda: claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now()), run_id)
     if held is None:
         logger.info("Run %s, attempt %s: nothing to do, it is taken or has ended", run_id, attempt)
         return
     logger.info("Run %s starts: %s (%s)", run_id, held.run.schedule_name or "by hand", held.run.job)
     outcome = _outcome(held, lease)
-    if outcome is None or not _insist(lambda: claims.finish(held, outcome, now=timezone.now()), run_id):
+    if outcome is None or not insist(lambda: claims.finish(held, outcome, now=timezone.now()), run_id):
         logger.warning("Run %s is no longer this worker's; its outcome here is not recorded", run_id)
         return
     logger.info("Run %s %s%s", run_id, outcome.state.label.lower(), f": {outcome.reason}" if outcome.reason else "")
@@ -78,7 +78,7 @@ def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
                 tree.popen.stdin.close()
 
 
-def _insist(action: Callable[[], T], run_id: int) -> T:
+def insist(action: Callable[[], T], run_id: int) -> T:
     """Do *action*, again and again while the database is away: a message in hand, or an outcome, must not be dropped.
 
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
@@ -113,6 +113,7 @@ class _Execution:
 
     def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta) -> None:
         self._held = held
+        self._job = job
         self._tree = tree
         self._lease = lease
         limit = held.run.time_limit or job.timeout
@@ -152,7 +153,8 @@ class _Execution:
     def _hand_over(self) -> None:
         run = self._held.run
         folder = settings.SCHEDULER_PATHS.jobs
-        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder)})
+        lent = lending.lent_to(self._job)
+        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder), "lent": lent})
         stdin = self._tree.popen.stdin
         assert stdin is not None  # noqa: S101 - spawned with pipes
         try:

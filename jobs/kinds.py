@@ -16,9 +16,22 @@ from typing import Any, ClassVar, Literal
 
 from jobs.durations import format_duration, parse_duration
 from jobs.errors import near_names
+from jobs.sizes import format_size, parse_size
 
 KindName = Literal[
-    "text", "lines", "number", "decimal", "switch", "choice", "list", "mapping", "path", "duration", "secret", "code"
+    "text",
+    "lines",
+    "number",
+    "decimal",
+    "switch",
+    "choice",
+    "list",
+    "mapping",
+    "path",
+    "duration",
+    "size",
+    "secret",
+    "code",
 ]
 
 MASK = "********"
@@ -194,6 +207,21 @@ class Duration(Kind):
 
     def to_json(self, value: timedelta) -> Any:
         return format_duration(value)
+
+
+class Size(Kind):
+    """A number of bytes; its JSON is a text as people write it."""
+
+    name: ClassVar[KindName] = "size"
+
+    def parse(self, value: object) -> int:
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+
+    def to_json(self, value: int) -> Any:
+        return format_size(value)
 
 
 class Choice(Kind):

@@ -1,20 +1,38 @@
-"""What travels through the broker: which run to claim, and a signature. Never what is to be executed."""
+"""What travels through the broker: which run to claim, until when, and a signature. Never what is to be executed."""
 
 import hmac
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 TASK_NAME = "scheduler.run"
+# A run that waits longer is sent again long before, so that only what somebody kept outlives this.
+LIFETIME = timedelta(days=1)
+# Ours have some 600 bytes.
+LARGEST_BODY = 16_384
+_SAID = ("run_id", "attempt", "fire_time", "expires", "signature")
+# What Celery may do after a task: nothing.
+_NOTHING_AFTER = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 class MessageError(Exception):
     """A message that names no run, or was not signed with this installation's key."""
 
 
+class MessageExpired(MessageError):  # noqa: N818 - nobody's mistake: it came too late
+    """A message of ours whose time is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
+    """Names a run by its id, attempt and fire time: a restored database gives ids out again."""
+
     run_id: int
     attempt: int
+    fire_time: datetime | None
+    expires: datetime
 
     @property
     def task_id(self) -> str:
@@ -22,27 +40,58 @@ class Message:
         return f"run-{self.run_id}-{self.attempt}"
 
     @classmethod
-    def of_task_id(cls, task_id: str) -> "Message":
-        _, run_id, attempt = task_id.split("-")
-        return cls(int(run_id), int(attempt))
+    def of_run(
+        cls, run_id: int, attempt: int, *, fire_time: datetime | None, expires_at: datetime | None, now: datetime
+    ) -> "Message":
+        """Return the message that is sent at *now*; it expires with its run, at the latest after LIFETIME."""
+        latest = now + LIFETIME
+        return cls(run_id, attempt, fire_time, latest if expires_at is None else min(expires_at, latest))
 
     def seal(self, key: str) -> dict[str, Any]:
         """Return the keyword arguments of the Celery message, signed with *key*."""
-        return {"run_id": self.run_id, "attempt": self.attempt, "signature": self._signature(key)}
+        fire_time = self.fire_time.isoformat() if self.fire_time else ""
+        expires = self.expires.isoformat()
+        return {
+            "run_id": self.run_id,
+            "attempt": self.attempt,
+            "fire_time": fire_time,
+            "expires": expires,
+            "signature": _signature(key, self.run_id, self.attempt, fire_time, expires),
+        }
 
-    def _signature(self, key: str) -> str:
-        text = f"{TASK_NAME}:{self.run_id}:{self.attempt}"
-        return hmac.digest(key.encode(), text.encode(), "sha256").hex()
+    def body(self, key: str) -> bytes:
+        """Return what is sent, in Celery's form; the same bytes for the same message."""
+        return json.dumps([[], self.seal(key), _NOTHING_AFTER]).encode()
 
 
-def unseal(key: str, *, run_id: object, attempt: object, signature: object) -> Message:
-    """Return the message when *signature* is right; raise MessageError otherwise."""
-    if not (type(run_id) is int and type(attempt) is int and isinstance(signature, str)):
-        raise MessageError(f"cannot read the message: run_id = {run_id!r}, attempt = {attempt!r} are no whole numbers")
-    message = Message(run_id, attempt)
-    if not hmac.compare_digest(message._signature(key).encode(), signature.encode(errors="replace")):  # noqa: SLF001
+def run_of(task_id: str) -> int:
+    """Return the run that a message with this task id names."""
+    return int(task_id.split("-")[1])
+
+
+def unseal(key: str, said: Mapping[str, object]) -> Message:
+    """Return the message that *said* is, when its signature is right; raise MessageError otherwise."""
+    if set(said) != set(_SAID):
+        raise MessageError(f"cannot read the message: it says {', '.join(sorted(said)) or 'nothing'}")
+    run_id, attempt, fire_time, expires, signature = (said[name] for name in _SAID)
+    if not (
+        type(run_id) is int
+        and type(attempt) is int
+        and isinstance(fire_time, str)
+        and isinstance(expires, str)
+        and isinstance(signature, str)
+    ):
+        raise MessageError(f"cannot read the message: what it says is of the wrong type ({dict(said)})")
+    expected = _signature(key, run_id, attempt, fire_time, expires)
+    if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
         raise MessageError(
             f"cannot accept the message for run {run_id}: its signature does not fit this installation's key;"
             " machines that share a broker need the same security.key"
         )
-    return message
+    due = datetime.fromisoformat(fire_time) if fire_time else None
+    return Message(run_id, attempt, due, datetime.fromisoformat(expires))
+
+
+def _signature(key: str, run_id: int, attempt: int, fire_time: str, expires: str) -> str:
+    text = f"{TASK_NAME}:{run_id}:{attempt}:{fire_time}:{expires}"
+    return hmac.digest(key.encode(), text.encode(errors="replace"), "sha256").hex()

@@ -23,6 +23,8 @@ def create_model(name: str, fields: Iterable[parameters.Field]) -> type[BaseMode
         accepted: Any = Annotated[field.annotation, BeforeValidator(field.parse), PlainSerializer(field.to_json)]
         if parameter.kind == "duration":  # pydantic would describe it as ISO 8601's "PT10M"
             accepted = Annotated[accepted, WithJsonSchema({"type": "string", "examples": ["10m", "1h 30m"]})]
+        if parameter.kind == "size":
+            accepted = Annotated[accepted, WithJsonSchema({"type": "string", "examples": ["500MB", "20GB"]})]
         definitions[own_name] = (
             accepted,
             Field(default, alias=parameter.name, title=parameter.label, description=parameter.help or None),

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from jobs.states import ACTIVE, WAITING, State
+from jobs.states import ACTIVE, FINAL, WAITING, State
 
 
 class Origin(models.TextChoices):
@@ -18,8 +18,15 @@ class Run(models.Model):
 
     # History outlives its schedule, and deleting a schedule must not rewrite a million rows:
     # the id stays as a fact, schedule_name tells who it was.
+    # Without an index of its own: two others begin with it, and each costs at every fire.
     schedule = models.ForeignKey(
-        PeriodicTask, null=True, blank=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="runs"
+        PeriodicTask,
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="runs",
     )
     schedule_name = models.CharField("schedule", max_length=200, blank=True)
     job = models.CharField(max_length=200)
@@ -45,7 +52,7 @@ class Run(models.Model):
 
     created_at = models.DateTimeField("recorded", default=timezone.now)
     # When a dispatcher may send it (again); taking it moves this ahead, so two beats do not send one row twice.
-    # NULL in a pending run: held, until the run before it ends.
+    # NULL in a pending run: held, until the run before it ends. NULL in all that no longer wait.
     dispatch_at = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField("queued", null=True, blank=True)
     started_at = models.DateTimeField("started", null=True, blank=True)
@@ -70,31 +77,39 @@ class Run(models.Model):
             models.UniqueConstraint(
                 fields=["exclusive_key"], name="jobs_run_one_at_a_time", condition=Q(state=State.RUNNING)
             ),
+            # What the partial indexes below rest on: an ended run that says otherwise would be waited for for ever.
+            models.CheckConstraint(
+                name="jobs_run_going_or_ended",
+                condition=Q(finished_at=None, state__in=sorted(ACTIVE))
+                | Q(finished_at__isnull=False, state__in=sorted(FINAL)),
+            ),
+            models.CheckConstraint(
+                name="jobs_run_sent_while_waiting", condition=Q(dispatch_at=None) | Q(state__in=sorted(WAITING))
+            ),
         ]
+        # SQLite uses a partial index only when the query says the condition itself, not by parameters: hence NULLs.
         indexes = [
             # dispatcher.take
-            models.Index(fields=["dispatch_at"], name="jobs_run_to_send", condition=Q(state__in=sorted(WAITING))),
-            # claims.interrupt_expired
-            models.Index(fields=["lease_until"], name="jobs_run_leases", condition=Q(state=State.RUNNING)),
+            models.Index(fields=["dispatch_at", "id"], name="jobs_run_to_send", condition=Q(dispatch_at__isnull=False)),
             # recorder's overlap check, claims.release
             models.Index(
                 fields=["exclusive_key", "id"],
                 name="jobs_run_exclusive",
-                condition=Q(state__in=sorted(ACTIVE), exclusive_key__isnull=False),
+                condition=Q(finished_at=None, exclusive_key__isnull=False),
             ),
             # recorder's overlap check, for those without a key
             models.Index(
                 fields=["schedule"],
                 name="jobs_run_beside_others",
-                condition=Q(state__in=sorted(ACTIVE), exclusive_key__isnull=True),
+                condition=Q(finished_at=None, exclusive_key=None),
             ),
             # claims.release_left_behind
             models.Index(
                 fields=["exclusive_key"],
                 name="jobs_run_held",
-                condition=Q(state=State.PENDING, dispatch_at__isnull=True),
+                condition=Q(finished_at=None, dispatch_at=None),
             ),
-            # history filtered by state, newest first
+            # history filtered by state, newest first; claims.interrupt_expired
             models.Index(fields=["state", "-id"], name="jobs_run_by_state"),
             # a schedule's own history, newest first
             models.Index(fields=["schedule", "-id"], name="jobs_run_by_schedule"),
@@ -140,3 +155,19 @@ class Service(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"
+
+
+class RefusedMessage(models.Model):
+    """A message that came through the broker and was not acted on; `refusals` keeps the newest."""
+
+    received_at = models.DateTimeField("when")
+    queue = models.CharField(max_length=200, blank=True)
+    worker = models.CharField("refused by", max_length=200)
+    reason = models.TextField("why")
+    size = models.PositiveBigIntegerField()
+    beginning = models.TextField(blank=True)
+    # Of a flood only a part is listed.
+    unlisted = models.PositiveBigIntegerField("more before it, not listed", default=0)
+
+    def __str__(self) -> str:
+        return f"Refused message {self.pk}"

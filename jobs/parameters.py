@@ -62,6 +62,10 @@ class Code(NamedTuple):
     language: str = ""
 
 
+class Size(NamedTuple):
+    """Mark of a number of bytes, which people write with a unit: `Annotated[int, Size()]`."""
+
+
 class Label(NamedTuple):
     """Mark that names a parameter otherwise than its name in words: `Annotated[bool, Label("Use the shell")]`."""
 
@@ -77,9 +81,9 @@ class Check(NamedTuple):
     function: Callable[[Any], object]
 
 
-__all__ = ["Check", "Code", "Label", "Lines", "Parameter", "ParameterError"]
+__all__ = ["Check", "Code", "Label", "Lines", "Parameter", "ParameterError", "Size"]
 
-_MARKS = (Lines, Code, Label, Check, str)  # a bare text in Annotated is a note for people
+_MARKS = (Lines, Code, Size, Label, Check, str)  # a bare text in Annotated is a note for people
 
 
 class Parameter(NamedTuple):
@@ -289,6 +293,8 @@ def _analysed(annotation: Any, where: str) -> tuple[Kind, bool, list[object]]:
         return kinds.NameMapping(item), optional, [*map(_for_each, inner), *metadata]
     kind, inner = _scalar(annotation, where)
     metadata = [*inner, *metadata]
+    if isinstance(kind, kinds.Number) and any(isinstance(mark, Size) for mark in metadata):
+        kind = kinds.Size()
     if isinstance(kind, kinds.Text):
         kind = next((_text_kind(mark) for mark in metadata if isinstance(mark, Lines | Code)), kind)
     return kind, optional, metadata

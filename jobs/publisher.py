@@ -14,7 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from jobs.envelope import Envelope, EnvelopeError, Way
-from jobs.messages import Message
+from jobs.messages import Message, run_of
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Publisher:
 
     def _frames(self, shipment: Shipment) -> bytes:
         message, way = shipment.message, shipment.way
-        task_id, body = message.task_id.encode(), _body(message, self._key)
+        task_id, body = message.task_id.encode(), message.body(self._key)
         headers = json.dumps(way.headers) if way.headers else ""
         alike = (way.routing_key, way.exchange, way.priority, headers, len(task_id), len(body))
         envelope = self._envelopes.get(alike)
@@ -206,7 +206,7 @@ class Publisher:
 
     def _on_return(self, _error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         where = f"exchange {exchange!r} has no queue for routing key" if exchange else "there is no queue named"
-        self._refused[Message.of_task_id(message.properties["message_id"]).run_id] = (
+        self._refused[run_of(message.properties["message_id"])] = (
             f"cannot be delivered: {where} {routing_key!r}; start a worker that reads it, or correct the schedule"
         )
 
@@ -218,7 +218,7 @@ class Publisher:
             for message, way in ((shipment.message, shipment.way) for shipment in shipments):
                 try:
                     producer.publish(
-                        _body(message, self._key).decode(),
+                        message.body(self._key).decode(),
                         exchange=way.exchange,
                         routing_key=way.routing_key,
                         mandatory=True,
@@ -226,10 +226,3 @@ class Publisher:
                     )
                 except self._connection.channel_errors as error:  # it has no such exchange or queue
                     self._refused[message.run_id] = f"{error}; start a worker that reads it, or correct the schedule"
-
-
-def _body(message: Message, key: str) -> bytes:
-    return json.dumps([[], message.seal(key), _EMBED]).encode()
-
-
-_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}

@@ -127,6 +127,10 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.name} of {self.source}>"
 
+    @property
+    def is_builtin(self) -> bool:
+        return self.function.__module__.startswith("jobs.builtin.")
+
     @cached_property
     def model(self) -> "type[BaseModel]":
         """The parameters as a pydantic model; made when first asked for, as a run needs none."""
@@ -161,7 +165,7 @@ class Registry(Mapping[str, Job]):
         self._jobs: dict[str, Job] = {}
         conflicts = []
         for name, claimants in sorted(found.items()):
-            builtin = [job for job in claimants if job.function.__module__.startswith("jobs.builtin.")]
+            builtin = [job for job in claimants if job.is_builtin]
             kept = builtin[:1] or (claimants if len(claimants) == 1 else [])
             self._jobs.update((name, job) for job in kept)
             conflicts += [_conflict(job, claimants) for job in claimants if job not in kept]

@@ -18,6 +18,7 @@ DEBIAN_PACKAGES = {
     "rabbitmq-server": "/usr/lib/rabbitmq/lib",
     "postgresql": "/usr/lib/postgresql",
     "chromium": "/usr/bin/chromium",
+    "dbus-daemon": "/usr/bin/dbus-daemon",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu",
     "wine": "/usr/bin/wine",
     "wine64": "/usr/lib/wine/wine64",
@@ -33,7 +34,8 @@ def main() -> int:
     install_debian_packages()
     version = f"{sys.version_info[0]}{sys.version_info[1]}"
     python = prepare(ROOT / f".venv-test-{version}", ".[test]")
-    prepare_windows_python(python)
+    if not {"--co", "--collect-only", "--ignore=tests/windows"}.intersection(arguments):
+        prepare_windows_python(python)
     whole = pytest(python, *arguments)
     say("The tests that use the database, again, on PostgreSQL:")
     postgresql = pytest(python, "--database=postgresql", "-m", "database", *arguments)

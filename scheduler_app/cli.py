@@ -6,6 +6,7 @@ Each verb imports what it needs when it is called: `status` answers before Djang
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,7 @@ def _exit_code(error: Exception) -> int | None:
     from jobs.errors import JobError
     from scheduler_app.broker import BrokerError
     from scheduler_app.commands.own_jobs import OwnJobError
+    from scheduler_app.commands.tray import TrayError
     from scheduler_app.config import ConfigError
     from scheduler_app.paths import FolderError
     from scheduler_app.supervisor.control import NotRunningError
@@ -58,7 +60,7 @@ def _exit_code(error: Exception) -> int | None:
 
     if isinstance(error, NotRunningError):
         return NOT_RUNNING
-    known = ConfigError | FolderError | BrokerError | SupervisorError | OwnJobError | JobError
+    known = ConfigError | FolderError | BrokerError | SupervisorError | OwnJobError | JobError | TrayError
     return PROBLEM if isinstance(error, known) else None
 
 
@@ -118,12 +120,14 @@ def main(config_file: Path | None, data_folder: Path | None) -> None:
 def run(config_file: Path | None, data_folder: Path | None, headless: bool, no_browser: bool) -> None:
     """Run everything in the foreground until Ctrl-C; a second Ctrl-C does not wait for running jobs."""
     from scheduler_app.commands.starting import announce, follow_start
+    from scheduler_app.commands.tray import launch_tray
     from scheduler_app.supervisor.main import Snapshot, supervise
     from scheduler_app.supervisor.service import SupervisorError
     from scheduler_app.supervisor.services import application_services
 
     config = configuration(config_file, data_folder)
     ended = threading.Event()
+    icons: list[subprocess.Popen[bytes] | None] = []
 
     def accompany(look: Snapshot) -> None:
         # A supervisor that has ended answers no more; why it ended is told below.
@@ -131,6 +135,8 @@ def run(config_file: Path | None, data_folder: Path | None, headless: bool, no_b
             started = follow_start(look, tell, ended)
             if started is not None:
                 announce(started, config, tell, browser=not (headless or no_browser))
+                if not headless:
+                    icons.append(launch_tray(config))
 
     def on_start(look: Snapshot) -> None:
         threading.Thread(target=accompany, args=(look,), name="progress", daemon=True).start()
@@ -139,7 +145,12 @@ def run(config_file: Path | None, data_folder: Path | None, headless: bool, no_b
         tell("Stopping now …" if ended.is_set() else f"Stopping ({reason}) …")
         ended.set()
 
-    supervise(config, os.environ, application_services, on_start=on_start, on_stop=on_stop)
+    try:
+        supervise(config, os.environ, application_services, on_start=on_start, on_stop=on_stop)
+    finally:
+        for icon in icons:
+            if icon is not None:
+                icon.terminate()
     tell("Stopped.")
 
 
@@ -163,16 +174,19 @@ def start(
     from scheduler_app.supervisor.instance import AlreadyRunningError
 
     try:
-        _start(config, browser=not (headless or no_browser))
+        _start(config, browser=not (headless or no_browser), icon=not headless)
     except AlreadyRunningError as error:
         tell(str(error))  # somebody else's start was quicker: what was wanted is the case
 
 
-def _start(config: "Config", *, browser: bool) -> None:
+def _start(config: "Config", *, browser: bool, icon: bool) -> None:
     from scheduler_app.commands.starting import announce, start_detached
+    from scheduler_app.commands.tray import launch_tray
 
     snapshot = start_detached(config, tell)
     announce(snapshot, config, tell, browser=browser)
+    if icon:
+        launch_tray(config)
     if snapshot["state"] != "running":
         sys.exit(PROBLEM)
 
@@ -206,7 +220,7 @@ def restart(config_file: Path | None, data_folder: Path | None, service: str | N
 
         stop_all(config, tell)
         tell("Stopped.")
-    _start(config, browser=False)
+    _start(config, browser=False, icon=False)
 
 
 def _command(verb: str, service: str, config: "Config") -> None:
@@ -278,6 +292,16 @@ def open_admin(config_file: Path | None, data_folder: Path | None, no_browser: b
     config = configuration(config_file, data_folder)
     snapshot = ask(Paths.of(config), {"do": "status"})
     show_login_link(snapshot, config, tell, browser=not no_browser)
+
+
+@main.command()
+@places
+@click.option("--start", is_flag=True, help="Start everything, too, where it does not run.")
+def tray(config_file: Path | None, data_folder: Path | None, start: bool) -> None:
+    """Show the icon in the tray: it starts and stops everything and says how it is, until it is told to quit."""
+    from scheduler_app.commands.tray import show_tray
+
+    show_tray(configuration(config_file, data_folder), start=start)
 
 
 @main.group(name="config")

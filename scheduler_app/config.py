@@ -99,6 +99,19 @@ class Jobs:
     output_limit: Annotated[int, kinds.size()] = 1_000_000  # bytes kept of one run's output
 
 
+MailSecurity = Literal["none", "starttls", "tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    host: Annotated[str | None, kinds.text()] = None  # None: no e-mail can be sent
+    port: Annotated[int | None, kinds.whole_number(1, 65535)] = None  # None: what is usual for the security
+    security: Annotated[MailSecurity, kinds.choice(*get_args(MailSecurity))] = "starttls"
+    user: Annotated[str | None, kinds.text()] = None
+    password: Annotated[Secret | None, kinds.secret()] = None
+    sender: Annotated[str | None, kinds.mail_address()] = None  # None: the user, where that is an address
+
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -123,6 +136,7 @@ class Config:
     database: Database = Database()
     worker: Worker = Worker()
     jobs: Jobs = Jobs()
+    mail: Mail = Mail()
     logs: Logs = Logs()
     security: Security = Security()
     source: Path | None = None  # the TOML file that was read, None when there was none
@@ -310,6 +324,7 @@ class _Loader:
 
     def check_together(self) -> None:
         """Report settings that are each in order and contradict each other."""
+        self.check_mail()
         kind, url = self.values.get("broker.kind"), self.values.get("broker.url")
         if not isinstance(url, Secret):
             return
@@ -318,6 +333,16 @@ class _Loader:
             said = f'broker.kind = "{kind}" ({self.origins["broker.kind"]})'
             message = f"cannot use broker.url together with {said}: remove one of them"
             self.problems.append(Problem(self.origins["broker.url"], message))
+
+    def check_mail(self) -> None:
+        """Refuse to send a password through a network where everybody can read it."""
+        security, host = self.values.get("mail.security"), self.values.get("mail.host")
+        if security == "none" and "mail.password" in self.values and host not in {"localhost", "127.0.0.1", "::1"}:
+            message = (
+                f'cannot use mail.password together with mail.security = "none" ({self.origins["mail.security"]}): it '
+                'would travel readable; use "starttls" or "tls"'
+            )
+            self.problems.append(Problem(self.origins["mail.password"], message))
 
 
 def _default_config_folder() -> Path:

@@ -133,6 +133,16 @@ def text() -> Kind:
     return Kind(check)
 
 
+def mail_address() -> Kind:
+    def check(value: object) -> str:
+        address = text().check(value)
+        if re.fullmatch(r"[^\r\n]*<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+", address):
+            return str(address)
+        raise ValueError('not an e-mail address such as "me@example.org" or "Backups <me@example.org>"')
+
+    return Kind(check)
+
+
 def texts() -> Kind:
     def check(value: object) -> tuple[str, ...]:
         if isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value):

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from scheduler_app.web import desktop, pausing
 from scheduler_app.web.health import health
 from scheduler_app.web.login import login_link
 
@@ -9,5 +10,12 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("health/", health, name="health"),
     path("login/", login_link, name="login-link"),
+    path("desktop/activity/", desktop.activity, name="desktop-activity"),
+    path("desktop/run/", desktop.run_schedule, name="desktop-run"),
+    path("desktop/cancel/", desktop.cancel_run, name="desktop-cancel"),
+    path("desktop/pause/", desktop.pause_schedules, name="desktop-pause"),
+    path("desktop/resume/", desktop.resume_schedules, name="desktop-resume"),
+    path("admin/pause/", admin.site.admin_view(pausing.pause), name="pause"),
+    path("admin/resume/", admin.site.admin_view(pausing.resume), name="resume"),
     path("admin/", admin.site.urls),
 ]

@@ -8,7 +8,13 @@ import time
 from typing import Any, ClassVar
 
 from celery.worker.consumer import Consumer
+from celery.worker.control import Panel
 from celery.worker.state import maybe_shutdown
+from django.conf import settings
+from django.utils import timezone
+
+from jobs import inbox, refusals
+from jobs.messages import MessageError, MessageExpired
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +26,9 @@ TELL_EVERY = 10.0
 # The blocking loop (solo pool, embedded broker) looks whether it is to stop after each wait for a message: Celery's
 # 2 s are long for a person who has pressed Ctrl-C.
 LONGEST_WAIT = 0.25
+# What others may ask a worker over the broker: questions. Whoever can write to the broker could else stop workers,
+# slow them down, or have them read other queues.
+REMOTE_QUESTIONS = frozenset({"ping", "stats", "active", "reserved", "active_queues", "registered"})
 DELAYED_DELIVERY = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
 
 
@@ -36,6 +45,9 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
+        inbox.unpack_nothing()
+        for command in Panel.data.keys() - REMOTE_QUESTIONS:
+            del Panel.data[command]
         super().__init__(*arguments, **(options | quiet))
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
@@ -70,6 +82,35 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         )
         self.first_connection_attempt = False
         return conn
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Any:
+        """Return what is called with every message: Celery's own handler, after a look at the message."""
+        handle = super().create_task_handler(*arguments, **options)
+
+        def look_and_handle(message: Any) -> None:
+            try:
+                message.headers = inbox.examine(inbox.Letter.of(message), settings.SECRET_KEY, timezone.now())
+            except MessageExpired as expired:
+                logger.info("%s", expired)
+                message.ack_log_error(logger, self.connection_errors)
+            except MessageError as error:
+                self._refuse(message, str(error))
+            else:
+                # Nobody waits for an answer.
+                message.properties.pop("reply_to", None)
+                handle(message)
+
+        return look_and_handle
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._refuse(message, f"it cannot be read: {exc}")
+
+    def _refuse(self, message: Any, reason: str) -> None:
+        """List the message and be done with it; it is not put back, or it would come again for ever."""
+        queue = str(message.delivery_info.get("routing_key", ""))
+        body = inbox.Letter.of(message).body
+        refusals.record(reason, body, queue=queue, worker=self.hostname, now=timezone.now())
+        message.ack_log_error(logger, self.connection_errors)
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Have signals wake the loop, which would sleep on until its next timer (PEP 475): stopping is prompt."""

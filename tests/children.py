@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jobs.discovery import find
+from jobs.errors import JobFailed
+from jobs.lent import settings as lent_settings
+
 LIMIT = 60
 
 
 def run_job(job, parameters, *, folder=None, environment=None):
-    """Run a job in a child as a worker does; return (exit code, stdout, stderr)."""
+    """Run a job in a child as a worker does; return (exit code, stdout as bytes, stderr)."""
     environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     request = {"job": job, "parameters": parameters, "folder": str(folder) if folder else None}
     child = subprocess.Popen(
@@ -27,4 +31,21 @@ def run_job(job, parameters, *, folder=None, environment=None):
         stdin, child.stdin = child.stdin, None
         out, err = child.communicate(timeout=LIMIT)
         stdin.close()
-    return child.returncode, out.decode(), err.decode()
+    return child.returncode, out, err.decode()
+
+
+def call_job(job, lent=None, /, **parameters):
+    """Call a job in this very process, which is quicker; return the sentence with which it failed, "" when it did not.
+
+    Its parameters go the whole way of a run's: validated when saved, and again before the call.
+    """
+    found = find(job, None)
+    lent_settings.clear()
+    lent_settings.update(lent or {})
+    try:
+        found.call(json.loads(json.dumps(found.validate(parameters))))
+    except JobFailed as failure:
+        return failure.message
+    finally:
+        lent_settings.clear()
+    return ""

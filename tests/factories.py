@@ -9,7 +9,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from beat_config import adoption
 from beat_config.models import SchedulePolicy
 from jobs.models import Run
-from jobs.states import State
+from jobs.states import WAITING, State
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -17,9 +17,14 @@ _numbers = itertools.count(1)
 
 
 def make_run(**columns):
-    defaults = {"job": "run_command", "parameters": {"command": "true"}, "created_at": NOW, "dispatch_at": NOW}
-    if columns.get("state", State.PENDING) == State.RUNNING:
-        defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30), "dispatch_at": None}
+    defaults = {"job": "run_command", "parameters": {"command": "true"}, "created_at": NOW}
+    state = columns.get("state", State.PENDING)
+    if state in WAITING:
+        defaults["dispatch_at"] = NOW
+    elif state == State.RUNNING:
+        defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30)}
+    else:
+        defaults["finished_at"] = NOW
     if columns.get("schedule_id"):
         defaults["exclusive_key"] = f"schedule:{columns['schedule_id']}"
     return Run.objects.create(**(defaults | columns))

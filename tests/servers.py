@@ -33,7 +33,7 @@ class MissingServer(Exception):  # noqa: N818 - it is not the test that is wrong
 
 @cache
 def missing(server: str) -> str | None:
-    """Return why *server* (rabbitmq, postgresql, chromium, wine) cannot be used here; None when it can."""
+    """Return why *server* (rabbitmq, postgresql, chromium, dbus, wine) cannot be used here; None when it can."""
     try:
         _CHECKS[server]()
     except MissingServer as reason:
@@ -248,9 +248,17 @@ def windows_python() -> Path:
     return python
 
 
+def dbus_daemon() -> str:
+    """Return the path of D-Bus's message bus; raises MissingServer when there is none."""
+    if found := shutil.which("dbus-daemon"):
+        return found
+    raise MissingServer("dbus-daemon is not installed")
+
+
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
     "wine": windows_python,
+    "dbus": dbus_daemon,
 }

@@ -1,44 +1,38 @@
 """The built-in job that runs a command, as cron and Windows' Task Scheduler do."""
 
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
-from jobs import Check, JobFailed, Label, job
+from jobs import Check, JobFailed, Label, Lines, job
+from jobs.builtin._programs import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    check_accepted,
+    check_environment,
+    check_folder,
+    judge,
+    run_program,
+)
 from scheduler_app.platforms import command_line
 
-# What sh(1) says: POSIX, Shell & Utilities, 2.8.2 "Exit Status for Commands".
+# What sh(1) says of a line that it cannot read: POSIX, Shell & Utilities, 2.8.2 "Exit Status for Commands".
 WRONG_SYNTAX = 2
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
-SIGNAL_BASE = 128
 
 _SHELL_WORDS = {"|", "||", "&", "&&", ";", "<", ">", ">>", "<<", "2>", "2>>", "2>&1", "&>"}
 _SHELL_CHARACTERS = set("|&;<>*?$~`")
 _USE_THE_SHELL = 'switch on "Use the system\'s shell"'
 
 
-def _check_environment(environment: dict[str, str]) -> None:
-    for name in environment:
-        if not name or "=" in name:
-            raise ValueError(f"{name!r} cannot be the name of an environment variable: it is empty or holds a =")
-
-
-def _check_accepted(codes: tuple[int, ...]) -> None:
-    if not codes:
-        raise ValueError("at least one exit code must mean success, usually 0")
-
-
 @job(title="Run a command", group="Commands", permission="jobs.run_command")
 def run_command(
     command: str,
     folder: Annotated[Path | None, Label("Working folder")] = None,
-    environment: Annotated[dict[str, str], Label("Environment variables"), Check(_check_environment)] = {},  # noqa: B006 - only a form's default; every call passes its own
+    environment: Annotated[dict[str, str], Label("Environment variables"), Check(check_environment)] = {},  # noqa: B006 - only a form's default; every call passes its own
     shell: Annotated[bool, Label("Use the system's shell")] = False,
-    accepted_exit_codes: Annotated[tuple[int, ...], Check(_check_accepted)] = (0,),
+    stdin: Annotated[str, Lines(), Label("Standard input")] = "",
+    accepted_exit_codes: Annotated[tuple[int, ...], Check(check_accepted)] = (0,),
 ) -> None:
     """Run a program with its arguments, or a line of shell.
 
@@ -50,21 +44,13 @@ def run_command(
         environment: Variables that the command gets in addition to the scheduler's own.
         shell: Needed for pipes, redirection, variables and wildcards. Without it, such characters are passed on as
             they are.
+        stdin: A text that the command reads. Empty: nothing.
         accepted_exit_codes: The exit codes that mean success.
     """
-    if folder is not None and not folder.is_dir():
-        raise JobFailed(f"cannot run the command in {folder}: there is no such folder; create it or choose another one")
+    check_folder(folder, "the command")
     arguments = command if shell else _split(command)
     try:
-        # It shares this process's group, stdout and stderr: one signal reaches both, and the bytes pass untouched.
-        code = subprocess.run(
-            arguments,
-            shell=shell,
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            check=False,
-        ).returncode
+        code = run_program(arguments, shell=shell, folder=folder, environment=environment, text=stdin)
     except FileNotFoundError as error:
         raise JobFailed(_not_found(command, arguments, folder), NOT_FOUND) from error
     except PermissionError as error:
@@ -78,7 +64,7 @@ def run_command(
             f"cannot run {_program(arguments)}: {error.strerror}; a script needs a first line such as #!/bin/sh",
             NOT_EXECUTABLE,
         ) from error
-    _judge(code, accepted_exit_codes)
+    judge(code, accepted_exit_codes, "the command")
 
 
 def _split(command: str) -> list[str] | str:
@@ -110,23 +96,3 @@ def _not_found(command: str, arguments: list[str] | str, folder: Path | None) ->
     if _SHELL_CHARACTERS.intersection(command):
         return f"cannot run {program}: there is no such program; for what only a shell understands, {_USE_THE_SHELL}"
     return f"cannot run {program}: there is no such program; give its full path, or install it"
-
-
-def _judge(code: int, accepted: tuple[int, ...]) -> None:
-    """Raise JobFailed with the run's exit code unless *code*, which is negative for a signal, is accepted."""
-    exit_code = SIGNAL_BASE - code if code < 0 else code
-    if exit_code in accepted:
-        return
-    if code < 0:
-        raise JobFailed(f"the command was ended by signal {-code} ({_signal_name(-code)})", exit_code)
-    expected = " or ".join(map(str, accepted))
-    sentence = f"the command ended with exit code {code}; {expected} would be a success"
-    # What counts as a failure must not look like a success (0, or the multiple of 256 that POSIX makes of it).
-    raise JobFailed(sentence, code if code % 256 else 1)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return "a real-time signal"

@@ -93,7 +93,7 @@ def _check_name(name: str) -> None:
 
 def job_rows(registry: Registry) -> list[tuple[str, str, str, str]]:
     """Return (name, group, title, where it is defined) of every job, own ones last."""
-    own = sorted(registry.values(), key=lambda job: (is_own(job), job.group, job.name))
+    own = sorted(registry.values(), key=lambda job: (not job.is_builtin, job.group, job.name))
     return [(job.name, job.group, job.title, _where(job)) for job in own]
 
 
@@ -124,12 +124,8 @@ def describe(name: str, folder: Path) -> Iterator[str]:
         yield from _parameter_lines(parameter)
 
 
-def is_own(job: Job) -> bool:
-    return not job.function.__module__.startswith("jobs.builtin.")
-
-
 def _where(job: Job) -> str:
-    return f"{job.source}, line {job.line}" if is_own(job) else "built in"
+    return "built in" if job.is_builtin else f"{job.source}, line {job.line}"
 
 
 def _parameter_lines(parameter: Parameter) -> Iterator[str]:

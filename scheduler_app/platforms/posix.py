@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
+from scheduler_app.platforms.login_start import DesktopEntry, LaunchAgent, login_start_name
 from scheduler_app.platforms.process_tree import (
     SEPARATOR,
     TREE_VARIABLE,
@@ -148,6 +149,41 @@ def has_display() -> bool:
     if sys.platform == "darwin":
         return "SSH_CONNECTION" not in os.environ
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def pystray_backend() -> str:
+    """Return pystray's name for what it shows icons with; "dummy" where ours do it."""
+    return "darwin" if sys.platform == "darwin" else "dummy"
+
+
+def login_start(data_folder: Path) -> DesktopEntry | LaunchAgent:
+    """Return the system's own place for what starts at login, for the installation with this data folder."""
+    name = login_start_name(data_folder)
+    return LaunchAgent(name) if sys.platform == "darwin" else DesktopEntry(name)
+
+
+def windowless_python() -> str:
+    """Return the Python for a program without a console window."""
+    return sys.executable
+
+
+def run_hidden(argv: Sequence[str], *, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run *argv* to its end, without a window; return what it said, as UTF-8."""
+    return subprocess.run(
+        argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
+
+
+def show_to_person(path: Path) -> None:
+    """Open a file or folder with the program that the person uses for it; raises OSError where there is none."""
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    subprocess.Popen(
+        [opener, str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def is_restricted(path: Path) -> bool:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
+from beat_config import pausing
 from beat_config.models import SchedulePolicy
 from jobs import catalogue, wording
 from jobs.models import Run, Service
@@ -39,6 +40,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ]
         context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
     if request.user.has_perm("beat_config.view_schedule"):
+        context["pause"] = pausing.current(now)
+        context["pause_lengths"] = pausing.LABELS
         policies = SchedulePolicy.objects.filter(
             next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error=""
         )

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -31,7 +32,11 @@ def login_link(request: HttpRequest) -> HttpResponse:
     except LoginTokenError as error:
         return render(request, "web/login_link.html", {"title": "Sign in", "problem": str(error)}, status=403)
     login(request, _owner(), backend="django.contrib.auth.backends.ModelBackend")
-    return redirect("admin:index")
+    following = request.POST.get("next", "")
+    # A path of ours only: whoever makes up a link must not lead the person elsewhere.
+    if not (following.startswith("/") and url_has_allowed_host_and_scheme(following, allowed_hosts=None)):
+        return redirect("admin:index")
+    return redirect(following)
 
 
 def _use(nonce: str) -> None:

@@ -25,7 +25,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from jobs.messages import Message
+from jobs.messages import run_of
 from jobs.models import Run
 from scheduler_app.celery import DEFAULT_QUEUE, app
 from tests.benchmarks import filling
@@ -135,7 +135,7 @@ def _lateness(name, count, seconds, *, lead):
 
 
 def _late_ours(seen):
-    runs = {Message.of_task_id(task_id).run_id: at for at, task_id, _ in seen}
+    runs = {run_of(task_id): at for at, task_id, _ in seen}
     due = dict(Run.objects.filter(fire_time__isnull=False).values_list("pk", "fire_time"))
     return [at - due[run_id].timestamp() for run_id, at in runs.items() if run_id in due]
 

@@ -1,5 +1,6 @@
 """The admin's pages, asked as a browser asks them."""
 
+import html
 import json
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config import recorder
 from beat_config.models import SchedulePolicy
+from jobs.discovery import discover
 from jobs.models import Run, RunOutput, Service
 from jobs.states import State
 from tests.factories import make_run, make_schedule, make_task
@@ -267,6 +269,45 @@ def test_choosing_another_job_shows_its_parameters(admin):
     assert 'name="parameter_command"' not in page
 
 
+@pytest.mark.parametrize("job", discover(None).values(), ids=lambda job: job.name)
+def test_every_built_in_job_has_a_form_with_a_field_and_a_help_or_a_plain_name_for_each_parameter(admin, job):
+    page = admin.get(f"{ADD}?job={job.name}").content.decode()
+
+    assert job.summary
+    for parameter in job.parameters:
+        assert f'name="parameter_{parameter.name}"' in page
+        assert html.escape(parameter.help, quote=True) in page
+
+
+def test_lists_sizes_lengths_of_time_and_choices_are_typed_as_people_write_them(admin):
+    typed = {
+        "task": "clean_old_files",
+        "parameter_folder": "~/Downloads",
+        "parameter_older_than": "2 weeks",
+        "parameter_pattern": "*.log\n\n *.tmp \n",
+        "parameter_keep": "3",
+        "parameter_command": None,
+        "parameter_accepted_exit_codes": None,
+    }
+    assert admin.post(ADD, form(**typed)).status_code == 302
+    kept = json.loads(PeriodicTask.objects.get(name="mine").kwargs)
+    assert (kept["older_than"], kept["pattern"], kept["keep"]) == ("14d", ["*.log", "*.tmp"], 3)
+    assert kept["dry_run"] is False  # a switch that is off is not sent by a browser
+
+    wrong = form(**typed | {"task": "check_disk_space", "parameter_folders": "/", "parameter_least_free": "a lot"})
+    assert "a size is needed" in str(errors(admin.post(ADD, wrong | {"name": "other"}))["parameter_least_free"])
+    right = wrong | {"name": "other", "parameter_least_free": "1.5 GB", "parameter_least_free_percent": "5"}
+    assert admin.post(ADD, right).status_code == 302
+    assert json.loads(PeriodicTask.objects.get(name="other").kwargs)["least_free"] == "1500MB"
+
+
+def test_jobs_that_could_read_write_or_run_anything_need_the_permission_for_commands():
+    free = {name for name, job in discover(None).items() if job.permission is None}
+    assert free == {
+        *("call_web_address", "check_certificate", "check_disk_space", "check_port", "check_process", "wait_for_file"),
+    }
+
+
 def test_a_new_job_file_is_offered_at_the_next_look_and_a_broken_one_hurts_no_other(admin):
     folder = settings.SCHEDULER_PATHS.jobs
     mine, broken = folder / "fresh_own.py", folder / "shattered_own.py"
@@ -346,7 +387,7 @@ def test_the_live_part_of_a_run_is_sent_only_when_it_has_changed(admin):
     version = admin.get(address).context["version"]
 
     assert admin.get(address, {"seen": version}).status_code == 204
-    Run.objects.filter(pk=run.pk).update(state=State.SUCCEEDED)
+    Run.objects.filter(pk=run.pk).update(state=State.SUCCEEDED, dispatch_at=None, finished_at=timezone.now())
     assert admin.get(address, {"seen": version}).status_code == 200
 
 

@@ -107,7 +107,7 @@ def test_renewing_extends_the_lease_and_tells_of_a_wish_to_cancel():
 def test_a_worker_whose_run_was_taken_away_learns_it():
     run = make_run()
     held = claim(run)
-    Run.objects.filter(pk=run.pk).update(state=State.INTERRUPTED, token=None)
+    Run.objects.filter(pk=run.pk).update(state=State.INTERRUPTED, token=None, finished_at=NOW)
 
     assert claims.renew(held, lease=LEASE, now=NOW) is Hold.LOST
     assert claims.look(held) is Hold.LOST

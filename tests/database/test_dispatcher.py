@@ -79,7 +79,7 @@ def received(app):
         queue = app.amqp.queues[QUEUE](connection.default_channel)
         while (message := queue.get(no_ack=True)) is not None:
             _, kwargs, _ = json.loads(message.body)
-            messages.append((unseal(KEY, **kwargs), message))
+            messages.append((unseal(KEY, kwargs), message))
     return messages
 
 

@@ -160,7 +160,9 @@ def test_a_worker_that_lost_its_run_ends_the_job_and_records_nothing():
     thread = in_thread(run)
     wait_until(lambda: Run.objects.get(pk=run.pk).state == State.RUNNING, 10, "it runs")
 
-    Run.objects.filter(pk=run.pk).update(state=State.INTERRUPTED, token=None, reason="taken away")
+    Run.objects.filter(pk=run.pk).update(
+        state=State.INTERRUPTED, token=None, finished_at=timezone.now(), reason="taken away"
+    )
     thread.join()
 
     run.refresh_from_db()

@@ -25,6 +25,23 @@ def test_the_first_link_makes_the_owner_who_has_no_password(client):
     assert client.get("/admin/").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("following", "location"),
+    [
+        ("/admin/jobs/run/1/change/", "/admin/jobs/run/1/change/"),
+        ("https://example.org/", "/admin/"),
+        ("//example.org/", "/admin/"),
+        ("/\\\\example.org/", "/admin/"),
+        ("javascript:alert(1)", "/admin/"),
+        ("admin/", "/admin/"),
+    ],
+)
+def test_a_link_leads_to_a_page_of_ours_only(client, following, location):
+    answer = client.post("/login/", {"token": token(), "next": following})
+
+    assert answer.headers["Location"] == location
+
+
 def test_later_links_sign_in_the_same_person(client):
     client.post("/login/", {"token": token()})
     client.post("/login/", {"token": token()})

@@ -37,7 +37,7 @@ def test_a_new_job_is_a_file_that_runs_as_it_is(tmp_path):
     def run(**parameters):
         return run_job("tidy_downloads", {"folder": str(looked_at)} | parameters, folder=data / "jobs")
 
-    assert run() == (0, f"would delete {looked_at / 'old.txt'}\n1 old files\n", "")
+    assert run() == (0, f"would delete {looked_at / 'old.txt'}\n1 old files\n".encode(), "")
     assert run(dry_run=False)[0] == 0
     assert [file.name for file in looked_at.iterdir()] == ["new.txt"]
     code, _, error = run(folder=str(tmp_path / "absent"))

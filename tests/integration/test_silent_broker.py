@@ -133,7 +133,7 @@ def test_beat_records_while_the_broker_is_silent_and_sends_soon_after_it_answers
 def test_a_broker_that_stops_reading_in_the_middle_of_a_batch_is_given_up(app, proxy, monkeypatch):
     monkeypatch.setattr(publisher, "SILENCE_TIMEOUT", 1.0)
     sender = Publisher(app, "a key")
-    shipments = [Shipment(Message(number, 1), Way(QUEUE)) for number in range(1, 1_001)]
+    shipments = [Shipment(Message(number, 1, None, timezone.now()), Way(QUEUE)) for number in range(1, 1_001)]
     sender.publish(shipments[:1])
     proxy.silent = True
     began = time.monotonic()

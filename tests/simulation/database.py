@@ -60,8 +60,8 @@ class Database:
         shutil.copy(template, self.path)
         self.observer = self.connect(None)
 
-    def connect(self, hooks):
-        """Return a new connection, as a thread of a process would have it; *hooks* sees each call (see Hooks)."""
+    def connect(self, hooks, clock=None):
+        """Return a new connection, as a thread of a process would have it; *hooks* sees each call (see Slot)."""
         from django.db import connections
         from django.db.backends.sqlite3.base import DatabaseWrapper
 
@@ -87,6 +87,8 @@ class Database:
         if hooks is not None:
             made.execute_wrappers.append(hooks.call)
         made.ensure_connection()
+        if clock is not None:  # what the SQL triggers and the columns' defaults call "now"
+            made.connection.create_function("strftime", 2, lambda _form, _now: f"{clock():%Y-%m-%d %H:%M:%S.%f}")
         return made
 
     def wipe(self) -> None:

@@ -59,6 +59,10 @@ class Definition:
         days = [_cron_day(self.line, self.zone, day) for day in _days(first, until)]
         return [fire for day in days for fire in day if first <= fire <= until]
 
+    def fires_first(self, anchor: datetime, since: datetime) -> datetime | None:
+        """Return the first due instant of a schedule that says this since *since*; None when it fires nothing."""
+        return self.first_after(anchor, since) if self.enabled and not self.broken else None
+
     def first_after(self, anchor: datetime, moment: datetime) -> datetime | None:
         """Return the first due instant later than *moment*."""
         if self.start is not None:

@@ -41,7 +41,7 @@ def drop_one_at_a_time(connection: Any) -> None:
 
 
 def drop_switched_trigger(connection: Any) -> None:
-    connection.cursor().execute("DROP TRIGGER beat_config_task_switched")
+    connection.cursor().execute("DROP TRIGGER beat_config_task_changed")
 
 
 def drop_interval_trigger(connection: Any) -> None:
@@ -86,10 +86,10 @@ MUTATIONS = (
         "disabled and changed schedules still fire",
         (
             Edit(
-                "beat_config.recorder._Batch._decide",
-                "look = policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy)"
+                "beat_config.recorder._Batch._is_to_be_looked_at",
+                "policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy)"
                 " or not policy.schedule.enabled",
-                "look = policy.fingerprint == '' and policy.next_fire_at is None",
+                "policy.fingerprint == '' and policy.next_fire_at is None",
             ),
         ),
     ),
@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that waits does not count as going on",
-        (Edit("beat_config.recorder._lanes", "state__in=sorted(ACTIVE)", 'state="running"'),),
+        (Edit("beat_config.recorder._lanes", "finished_at=None", 'state="running"'),),
     ),
     Mutation(
         "a queue of runs grows beyond its cap",
@@ -124,7 +124,27 @@ MUTATIONS = (
     ),
     Mutation(
         "a fire that came due before a change is forgotten",
-        (Edit("beat_config.adoption._overtaken", "policy.next_fire_at is None or ", "True or "),),
+        (Edit("beat_config.adoption.look", "for fire in fires]", "for fire in ()]"),),
+    ),
+    Mutation(
+        "of several fires that a change overtook only the first is recorded",
+        (Edit("beat_config.planner.overtaken", "as_utc(until)", "as_utc(due)"),),
+    ),
+    Mutation(
+        "a schedule counts from beat's first look, not from when it was made",
+        (Edit("beat_config.past.overtaken", "else min(policy.anchor, now)", "else now"),),
+    ),
+    Mutation(
+        "a change counts from beat's look, not from when it was made",
+        (Edit("beat_config.past.overtaken", "since = min(change.at, now)", "since = now"),),
+    ),
+    Mutation(
+        "of several changes only the last counts",
+        (
+            Edit(
+                "beat_config.past.overtaken", "zip(changes, states[1:], strict=True)", "zip(changes[-1:], states[-1:])"
+            ),
+        ),
     ),
     Mutation("a schedule that is switched is not marked", spoil=drop_switched_trigger),
     Mutation("a shared interval that changes marks nobody", spoil=drop_interval_trigger),

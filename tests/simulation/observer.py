@@ -1,6 +1,6 @@
 """Sees every change of the database when it is committed, and compares it with the plain model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,13 +40,22 @@ class Violation(BaseException):
 
 
 @dataclass
+class Reign:
+    """What the rows of a schedule said until a change that nobody has looked at yet."""
+
+    definition: Definition
+    until: datetime
+
+
+@dataclass
 class Tracked:
     """What is known of a schedule: `definition` is what the cursor was computed from, `seen` what its rows say."""
 
     seen: Definition
+    # Where its first reign since somebody looked last begins, unless it goes on from a cursor.
+    since: datetime
     definition: Definition | None = None
-    # Switched on or off, or found broken, since the cursor was computed: the next starts from now, whatever the rows say.
-    restarts: bool = True
+    past: list[Reign] = field(default_factory=list)
     cursor: datetime | None = None
     look_at: datetime | None = LOOK_NOW
     anchor: datetime | None = None
@@ -56,7 +65,7 @@ class Tracked:
 
     @property
     def settled(self) -> bool:
-        return not self.restarts and self.definition == self.seen
+        return not self.past and self.definition == self.seen
 
 
 @dataclass
@@ -86,7 +95,8 @@ class Observer:
         return [
             number
             for number, each in self.schedules.items()
-            if (each.look_at is not None and each.look_at <= now)
+            # One that fires once is switched off when it has fired, which is a change like any other.
+            if (each.look_at is not None and each.look_at <= now and not (each.seen.one_off and not each.seen.enabled))
             or (each.settled and each.seen.enabled and each.cursor is not None and each.cursor <= now)
         ]
 
@@ -220,7 +230,7 @@ class Observer:
     ) -> None:
         definition = _definition(row)
         if number not in self.schedules:
-            self.schedules[number] = Tracked(definition, anchor=row["anchor"])
+            self.schedules[number] = Tracked(definition, self.world.clock, anchor=row["anchor"])
         tracked = self.schedules[number]
         try:
             if fired or row["look_at"] not in (tracked.look_at, LOOK_NOW):
@@ -241,7 +251,14 @@ class Observer:
             raise Violation(f"{activity} moved the cursor to {row['cursor']} (anchor {row['anchor']})")
         if definition != tracked.seen and row["look_at"] != LOOK_NOW:
             raise Violation(f"{activity} has changed it, but beat looks at it at {row['look_at']}")
-        tracked.restarts |= definition.enabled != tracked.seen.enabled
+        self._change(tracked, definition)
+
+    def _change(self, tracked: Tracked, definition: Definition) -> None:
+        """The rows say something else now: what they said until now still has fires to decide."""
+        if replace(definition, one_off=tracked.seen.one_off) != tracked.seen:
+            tracked.past.append(Reign(tracked.seen, self.world.clock))
+        elif tracked.settled:
+            tracked.definition = definition
         tracked.seen = definition
 
     def _check_look(
@@ -258,43 +275,61 @@ class Observer:
         if tracked.settled and is_due and activity.what in DECIDING:
             self._check_decisions(tracked, row, fired, lanes, activity.now)
             return
-        if definition != tracked.seen:
-            raise Violation(f"looking at it has changed the schedule to {definition}")
         if tracked.settled:
+            if definition != tracked.seen:
+                raise Violation(f"looking at it has changed the schedule to {definition}")
             # An exhausted one may be looked at again after the clock was set back.
             anew = definition.enabled and tracked.cursor is None
             places = [definition.first_after(tracked.anchor, told) for told in activity.moments] if anew else []
             if fired or row["anchor"] != tracked.anchor or row["cursor"] not in (tracked.cursor, *places):
                 raise Violation(f"{activity} at {activity.now} moved it though nothing was due: {_rows(fired)}")
             return
-        complaints = [self._restart(tracked, definition, row, fired, told) for told in activity.moments]
+        moments = [activity.now] if activity.what in DECIDING else activity.moments
+        complaints = [self._restart(tracked, row, fired, lanes, told, activity) for told in moments]
         if all(complaints):
             raise Violation(complaints[0])
-        tracked.definition = definition
-        # What is broken has no cursor; the next one starts from when it is repaired.
-        tracked.restarts = definition.enabled and definition.broken
-        tracked.due = tracked.covered = 0
 
     def _restart(
-        self, tracked: Tracked, definition: Definition, row: dict[str, Any], fired: list[dict[str, Any]], now: datetime
+        self,
+        tracked: Tracked,
+        row: dict[str, Any],
+        fired: list[dict[str, Any]],
+        lanes: dict[str, Lane],
+        now: datetime,
+        activity: Activity,
     ) -> str:
         """Return what is wrong with a look at *now* at a schedule that has changed; empty for nothing.
 
-        What came due before the change fires no more: the first of it, at the cursor, is recorded as missed. Which
-        others there were by the old rows, nobody can tell any more.
+        What came due before a change fires no more: it is recorded as missed, a record a change. What the rows say today
+        holds since the last change; what has come due since then is decided as ever, if it is beat that looks.
         """
-        mine = {run["fire_time"] for run in fired}
-        overtaken = tracked.cursor is not None and tracked.cursor <= now
-        known = overtaken and tracked.cursor not in mine and (row["id"], tracked.cursor, 1) in self.fires
-        expected = [(tracked.cursor, "missed", 1)] if overtaken and not known else []
-        if [(run["fire_time"], run["state"], run["covers"]) for run in fired] != expected:
-            return f"it has changed; a look at {now} should record {expected}, recorded {_rows(fired)}"
-        anchor, cursor = row["anchor"], None
-        if definition.enabled and not definition.broken:
-            anchor = definition.start or now
-            cursor = definition.first_after(anchor, now)
-        if (row["anchor"], row["cursor"]) != (anchor, cursor):
-            return f"it has changed; a look at {now} should move the cursor to {cursor} (anchor {anchor})"
+        owed, since = _owed(tracked, now)
+        mine = {run["fire_time"]: run for run in fired}
+        # What was decided before the clock was set back is not decided again.
+        known = [each for each in owed if each.fire_time not in mine and (row["id"], each.fire_time, 1) in self.fires]
+        for each in owed:
+            if each in known:
+                continue
+            run = mine.pop(each.fire_time, None)
+            if run is None or not _says(run, each):
+                return f"it has changed; a look at {now} should record {each}, recorded {_rows(fired)}"
+        definition = tracked.seen
+        fires = definition.enabled and not definition.broken
+        anchor = (definition.start or since) if fires else since
+        cursor = definition.fires_first(anchor, since)
+        if row["anchor"] != anchor:
+            return f"it has changed; a look at {now} should move the anchor to {anchor}"
+        is_due = cursor is not None and cursor <= now and activity.what in DECIDING
+        if not is_due and (mine or row["cursor"] != cursor or _definition(row) != definition):
+            return f"it has changed; a look at {now} should move the cursor to {cursor}, recorded {_rows(fired)}"
+        # What is broken has no cursor; the next one starts from when it is repaired.
+        tracked.definition = None if definition.enabled and definition.broken else definition
+        tracked.since, tracked.cursor, tracked.anchor = since, cursor, anchor
+        tracked.past.clear()
+        tracked.due = tracked.covered = 0
+        if is_due:
+            self._check_decisions(tracked, row, list(mine.values()), lanes, now)
+            return ""
         if definition.enabled and definition.broken:
             return "" if row["look_at"] is not None and row["look_at"] > now else "it is broken, but not postponed"
         return "" if row["look_at"] == cursor else f"it fires at {cursor}, but is looked at at {row['look_at']}"
@@ -329,11 +364,13 @@ class Observer:
         after = definition
         if definition.one_off and any(each.begins for each in expected):
             following, after = None, definition.disabled()
-        if row["cursor"] != following or row["look_at"] != following:
+        if row["cursor"] != following or row["look_at"] != (following if after == definition else LOOK_NOW):
             raise Violation(f"after the fires up to {now} the cursor is {row['cursor']}, not {following}: {fires}")
         if _definition(row) != after:
             raise Violation(f"recording has changed the schedule to {_definition(row)}")
-        tracked.definition = tracked.seen = after
+        if after != definition:
+            tracked.cursor = None
+            self._change(tracked, after)
         if not counted or len(due) < COUNTED:
             tracked.due += len(due) - sum(each.covers for each in expected if each.fire_time in known)
             tracked.covered += sum(run["covers"] for run in fired)
@@ -380,6 +417,28 @@ def _definition(row: dict[str, Any]) -> Definition:
     return Definition(
         bool(row["enabled"]), bool(row["one_off"]), row["start"], row["end"], period, row["line"], row["zone"], row["once"]
     )  # fmt: skip
+
+
+def _owed(tracked: Tracked, now: datetime) -> tuple[list[Decision], datetime]:
+    """Return the records that a look at *now* owes for what the rows said before, and since when they say this."""
+    since, anchor, first = min(tracked.since, now), tracked.anchor, tracked.cursor
+    looked = tracked.definition is not None
+    owed = []
+    for reign in tracked.past:
+        if not looked:
+            anchor = reign.definition.start or since
+            first = reign.definition.fires_first(anchor, since)
+        looked, since = False, min(reign.until, now)
+        due = reign.definition.instants(anchor, first, since) if first is not None and first <= since else []
+        if due:
+            covers = len(due) if reign.definition.period is not None else min(len(due), COUNTED)
+            owed.append(Decision(due[0], "missed", covers, due[-1] if len(due) > 1 else None))
+    return owed, since
+
+
+def _says(run: dict[str, Any], each: Decision) -> bool:
+    said = (run["fire_time"], run["state"], run["covers"], run["covers_until"])
+    return said == (each.fire_time, each.state, each.covers, each.until)
 
 
 def _policy(row: dict[str, Any]) -> Policy:

@@ -46,6 +46,13 @@ class People:
         task.save()
         self._give_policy(task.pk)
 
+    def create_in_bulk(self) -> None:
+        """Do what another program does: no policy, no look."""
+        self.names += 1
+        task = PeriodicTask(name=f"schedule {self.names}", task="run_command", kwargs=json.dumps({"command": "true"}))
+        self._give_trigger(task)
+        PeriodicTask.objects.bulk_create([task])
+
     def _give_trigger(self, task: PeriodicTask) -> None:
         task.interval = task.crontab = task.clocked = None
         task.one_off = False
@@ -93,6 +100,12 @@ class People:
         enabled = self._world.observer.schedules[number].seen.enabled
         PeriodicTask.objects.filter(pk=number).update(enabled=not enabled)
 
+    def update_trigger(self, number: int) -> None:
+        task = PeriodicTask.objects.get(pk=number)
+        self._give_trigger(task)
+        names = ("interval", "crontab", "clocked", "one_off")
+        PeriodicTask.objects.filter(pk=number).update(**{name: getattr(task, name) for name in names})
+
     def save_retimed(self, number: int) -> None:
         task = PeriodicTask.objects.get(pk=number)
         self._give_trigger(task)
@@ -133,4 +146,9 @@ EDITS = (
     People.save_switched, People.save_switched, People.update_switched, People.save_retimed, People.update_retimed,
     People.save_shared, People.break_, People.rule, People.save_same, People.delete, People.start_by_hand,
     People.start_by_hand,
+)  # fmt: skip
+# What other programs do while no beat runs.
+BEHIND_ITS_BACK = (
+    People.update_switched, People.update_switched, People.update_retimed, People.update_trigger, People.update_trigger,
+    People.break_, People.delete,
 )  # fmt: skip

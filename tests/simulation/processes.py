@@ -93,7 +93,7 @@ class Slot:
         self.activity: Activity | None = None
         self._world = world
         self._wrote = False
-        self.connection = world.database.connect(self)
+        self.connection = world.database.connect(self, world.time)
 
     @property
     def idle(self) -> bool:
@@ -110,7 +110,7 @@ class Slot:
             self.activity = None
         self._wrote = False
         self.connection.close()
-        self.connection = self._world.database.connect(self)
+        self.connection = self._world.database.connect(self, self._world.time)
 
     def close(self) -> None:
         if self.activity is not None:

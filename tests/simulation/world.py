@@ -22,7 +22,7 @@ from tests.simulation import beat
 from tests.simulation.broker import MOODS, Broker, FakePublisher, note_late
 from tests.simulation.database import Database
 from tests.simulation.observer import Observer, Violation
-from tests.simulation.people import DAY, EDITS, HOUR, MINUTE, SECOND, People
+from tests.simulation.people import BEHIND_ITS_BACK, DAY, EDITS, HOUR, MINUTE, SECOND, People
 from tests.simulation.processes import Activity, Process, Slot
 
 LEASE = timedelta(seconds=30)
@@ -81,6 +81,10 @@ class World:
         for slot in self.slots:
             if slot.running and self.clock not in slot.activity.told:
                 slot.activity.told.append(self.clock)
+        return self.clock
+
+    def time(self) -> datetime:
+        """Tell the database what time it is."""
         return self.clock
 
     def log(self, text: str) -> None:
@@ -300,6 +304,30 @@ class World:
         number = self.chance.choice(ids)
         self._start(self.people, slot, f"{edit.__name__.strip('_')} {number}", lambda _: edit(self.edits, number))
 
+    def _nobody(self) -> None:
+        """No beat runs for hours, and other programs make and change schedules meanwhile."""
+        slot = self.people.slots["admin"]
+        if not slot.idle:
+            return
+        for process in self.beats:
+            self._crash(process)
+        self.calm = True
+        for _ in range(self.chance.randint(2, 5)):
+            self._pass(self.chance.choice([0.5, 10, 100, 1000, 5000]))
+            ids = sorted(self.observer.schedules)
+            if len(ids) < MOST_SCHEDULES and self.chance.random() < 0.3:
+                self._start(self.people, slot, "create in bulk", lambda _: self.edits.create_in_bulk())
+            elif ids:
+                edit, number = self.chance.choice(BEHIND_ITS_BACK), self.chance.choice(ids)
+                self._start(
+                    self.people,
+                    slot,
+                    f"{edit.__name__.strip('_')} {number}",
+                    lambda _, e=edit, n=number: e(self.edits, n),
+                )
+        self._pass(self.chance.choice([0.5, 10, 100, 1000, 5000]))
+        self.calm = False
+
     def _create(self) -> None:
         slot = self.people.slots["admin"]
         if slot.idle:
@@ -410,5 +438,5 @@ STEPS = (
     (World._tick, 10), (World._to_next_due, 24), (World._jump, 3), (World._live_again, 2), (World._record, 26), (World._chores, 7),
     (World._watch, 3),
     (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._mood, 3), (World._kill, 4),
-    (World._edit, 8), (World._cancel, 1),
+    (World._edit, 8), (World._nobody, 2), (World._cancel, 1),
 )  # fmt: skip

@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
-from jobs import Check, Code, Label, Lines
+from jobs import Check, Code, Label, Lines, Size
 from jobs.durations import format_duration, parse_duration
 from jobs.errors import JobDefinitionError, ParameterError
 from jobs.registry import Declaration, Job
+from jobs.sizes import format_size, parse_size
 
 
 class Colour(Enum):
@@ -43,6 +44,7 @@ def everything(
     colour: Colour,
     path: Path,
     duration: timedelta,
+    size: Annotated[int, Size()],
     secret: SecretStr,
     names: list[str],
     numbers: tuple[int, ...],
@@ -54,14 +56,15 @@ def everything(
 
 EVERYTHING = {
     "text": "x", "lines": "x\ny", "code": "1 + 1", "number": 4, "decimal": 2.5, "switch": True, "choice": "a",
-    "colour": "red", "path": "some/where", "duration": "10m", "secret": "s3cret", "names": ["x", "y"], "numbers": [1, 2],
+    "colour": "red", "path": "some/where", "duration": "10m", "size": "20GB", "secret": "s3cret", "names": ["x", "y"], "numbers": [1, 2],
 }  # fmt: skip
 
 
 def test_each_type_has_its_kind():
     assert {each.name: each.kind for each in job_of(everything).parameters} == {
         "text": "text", "lines": "lines", "code": "code", "number": "number", "decimal": "decimal", "switch": "switch",
-        "choice": "choice", "colour": "choice", "path": "path", "duration": "duration", "secret": "secret",
+        "choice": "choice", "colour": "choice", "path": "path", "duration": "duration", "size": "size",
+        "secret": "secret",
         "names": "list", "numbers": "list", "level": "choice", "mapping": "mapping", "maybe": "number",
     }  # fmt: skip
 
@@ -76,6 +79,7 @@ def test_the_function_gets_python_values():
     arguments = job_of(everything).arguments(EVERYTHING)
     assert arguments["path"] == Path("some/where")
     assert arguments["duration"] == timedelta(minutes=10)
+    assert arguments["size"] == 20_000_000_000
     assert arguments["secret"].get_secret_value() == "s3cret"
     assert arguments["colour"] is Colour.RED
     assert arguments["level"] is Level.LOW
@@ -351,3 +355,27 @@ def test_durations_are_read_as_people_write_them_and_written_back(text, seconds)
 def test_what_is_no_duration_is_refused(value):
     with pytest.raises(ValueError, match="a duration is needed"):
         parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("7", 7),
+        ("1.5 kB", 1500),
+        ("500MB", 500_000_000),
+        ("20g", 20 * 10**9),
+        ("1GiB", 2**30),
+        (9, 9),
+        ("3 bytes", 3),
+    ],
+)
+def test_sizes_are_read_as_people_write_them_and_written_back(text, size):
+    assert parse_size(text) == size
+    assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize("value", ["", "MB", "10 XB", "-1", -1, True, None, 1.5, "1 MB 2 kB", "9" * 16])
+def test_what_is_no_size_is_refused(value):
+    with pytest.raises(ValueError, match="a size is needed"):
+        parse_size(value)

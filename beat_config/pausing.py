@@ -1,0 +1,75 @@
+"""All schedules paused, for a while or until somebody resumes them: what comes due is skipped, and recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from beat_config.blackouts import Window
+from beat_config.models import Pause
+
+# As blackouts, pauses count by a fire's own time: one that came due in a pause long ago may be noticed only now.
+FORGET_AFTER = timedelta(days=366)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+LENGTHS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
+TOMORROW, RESUMED = "tomorrow", "resumed"
+LABELS = {"15m": "15 minutes", "1h": "1 hour", TOMORROW: "Until tomorrow", RESUMED: "Until resumed"}
+
+
+@dataclass(frozen=True, slots=True)
+class PauseWindow:
+    """A pause as the planner takes blackouts."""
+
+    start: datetime
+    end: datetime
+    by: str
+
+    def next_window(self, moment: datetime) -> Window | None:
+        return Window(self.start, self.end, f"schedules were paused by {self.by}") if moment < self.end else None
+
+
+def windows() -> Sequence[PauseWindow]:
+    """Return every pause that a fire may still fall into."""
+    return [
+        PauseWindow(start, end or FOR_EVER, by) for start, end, by in Pause.objects.values_list("start", "end", "by")
+    ]
+
+
+def current(now: datetime) -> Pause | None:
+    """Return the pause that goes on at *now*; None when schedules run."""
+    return _going_on(now).order_by("-pk").first()
+
+
+def end_of(length: str, now: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return when a pause of that *length* (15m, 1h, tomorrow, resumed) ends; None is never by itself.
+
+    Tomorrow begins at midnight in *zone*. Raises ValueError for another length.
+    """
+    if length == RESUMED:
+        return None
+    if length == TOMORROW:
+        day = now.astimezone(zone).date() + timedelta(days=1)
+        return datetime(day.year, day.month, day.day, tzinfo=zone)
+    if length not in LENGTHS:
+        raise ValueError(f"cannot pause for {length!r}: known are {', '.join(LABELS)}")
+    return now + LENGTHS[length]
+
+
+def pause(until: datetime | None, *, by: str, now: datetime) -> None:
+    """Start no schedule's job from *now* to *until*; a pause that goes on is replaced."""
+    with transaction.atomic():
+        resume(now)
+        Pause.objects.create(start=now, end=until, by=by)
+        Pause.objects.filter(end__lt=now - FORGET_AFTER).delete()
+
+
+def resume(now: datetime) -> bool:
+    """End the pause that goes on; False when there is none."""
+    return _going_on(now).update(end=now) > 0
+
+
+def _going_on(now: datetime) -> QuerySet[Pause]:
+    return Pause.objects.filter(Q(end=None) | Q(end__gt=now), start__lte=now)
