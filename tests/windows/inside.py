@@ -6,6 +6,7 @@ looked at from here; the same is true of Windows' process ids.
 
 import contextlib
 import json
+import os
 import sys
 from datetime import timedelta
 
@@ -66,11 +67,12 @@ def _described(run):
 
 
 def processes():
-    """Return the pids of all processes of this program but this one: wine runs nothing else for long."""
+    """Return the pids of all Python processes in this wine but this one."""
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.name().lower() == "python.exe" and process.pid != psutil.Process().pid:
+        # Not name() or exe(): for them psutil asks what wine does not answer.
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and any("python.exe" in part for part in process.cmdline()[:1]):
                 found.append(process.pid)
     return found
 
