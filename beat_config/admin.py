@@ -18,15 +18,17 @@ from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from beat_config import adoption, previewing, timing
+from beat_config import adoption, chains, place_fields, places, previewing, timing
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
-from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
+from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
 from beat_config.running_now import run_now
 from beat_config.schedules import ArgumentsError, in_words
-from jobs import catalogue, wording
-from jobs.models import Run
+from beat_config.secret_admin import SecretAdmin
+from beat_config.secret_uses import used_by, uses
+from jobs import catalogue, vault, wording
+from jobs.models import Run, Secret
 from jobs.states import State
 
 for _model in (
@@ -44,6 +46,7 @@ for _model in (
 
 
 admin.site.register(Blackout, BlackoutAdmin)
+admin.site.register(Secret, SecretAdmin)
 
 WHEN_LAYOUT = ["when", ("every", "unit"), ("cron", "time_zone"), "once", ("event", "latitude", "longitude")]
 LIMITS_LAYOUT = [
@@ -59,7 +62,9 @@ POLICY_LAYOUT = [
     ("catch_up_window", "catch_up_cap"),
     ("grace", "expires_after"),
     ("overlap", "concurrency_key"),
-    ("crash", "crash_attempts"),
+    ("when_wrong", "attempts"),
+    ("retry_delay", "retry_longest"),
+    ("retry_doubles", "retry_varies"),
     ("time_limit", "priority"),
 ]
 
@@ -83,6 +88,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         "event": "when == 'sun'",
         "latitude": "when == 'sun'",
         "longitude": "when == 'sun'",
+        **place_fields.CONDITIONS,
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
@@ -91,6 +97,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             super()
             .get_queryset(request)
             .select_related("policy", "interval", "crontab", "clocked", "solar")
+            .prefetch_related("chained_after__leader")
             .annotate(last_run_id=Subquery(last.values("pk")[:1]), last_state=Subquery(last.values("state")[:1]))
         )
 
@@ -100,12 +107,17 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     @display(description="What")
     def what(self, schedule: Schedule) -> str:
-        return catalogue.title(schedule.task)
+        title, place = catalogue.title(schedule.task), places.of(schedule)
+        if place.kind is places.Kind.ANY:
+            return title
+        return format_html('{} <span class="text-xs">on {}</span>', title, place.words)
 
     @display(description="When")
     def when(self, schedule: Schedule) -> str:
         policy = _policy(schedule)
-        return "not looked at yet" if policy is None else in_words(policy)
+        times = "not looked at yet" if policy is None else in_words(policy)
+        after = [f"after {chain.leader.name}, {chain.get_when_display()}" for chain in schedule.chained_after.all()]
+        return "; ".join([*([times] if schedule.enabled or not after else []), *after])
 
     @display(description="Next run", ordering="policy__look_at")
     def next_run(self, schedule: Schedule) -> str:
@@ -137,11 +149,13 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             (None, {"fields": ["name", "enabled", "task"]}),
             ("Parameters", {"fields": parameters, "classes": ["job-parameters"]}),
             ("When", {"fields": WHEN_LAYOUT, "classes": ["schedule-when"]}),
+            ("Where it runs", {"fields": place_fields.LAYOUT, "classes": ["collapse"]}),
             ("Limits and exceptions", {"fields": LIMITS_LAYOUT, "classes": ["collapse"]}),
             (
                 "If something gets in the way",
                 {"fields": POLICY_LAYOUT, "classes": ["collapse"]},
             ),
+            ("Afterwards", {"fields": [f"after_{when}" for when in Chain.When], "classes": ["collapse"]}),
             ("Notes", {"fields": ["description"], "classes": ["collapse"]}),
         ]
 
@@ -152,7 +166,9 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        return super().changeform_view(request, object_id, form_url, {**timing.zones(), **(extra_context or {})})
+        return super().changeform_view(
+            request, object_id, form_url, {**timing.zones(), **chains.choices(), **(extra_context or {})}
+        )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.preview))
@@ -172,11 +188,15 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         if not catalogue.may_use(cleaned["task"], request.user):
             raise PermissionDenied
         policy = SchedulePolicy.objects.filter(pk=obj.pk).first() or SchedulePolicy()
+        followers = {when: cleaned[f"after_{when}"] for when in Chain.When}
+        if not all(catalogue.may_use(task.task, request.user) for task in chains.added(obj.pk, followers)):
+            raise PermissionDenied
         timing.store(cleaned["timing"], obj, policy)
         obj.task = cleaned["task"]
-        obj.args, obj.kwargs = "[]", json.dumps(cleaned["parameters"])
+        obj.args, obj.kwargs = "[]", json.dumps(self._with_secrets_kept(request, obj, cleaned))
         expires_after, obj.priority = cleaned["expires_after"], cleaned["priority"]
         obj.expire_seconds = math.ceil(expires_after.total_seconds()) if expires_after else None
+        places.store(cleaned["place"], obj)
         obj.start_time, obj.expires = cleaned["start_time"], cleaned["expires"]
         super().save_model(request, obj, form, change)
         SchedulePolicy.objects.filter(pk=obj.pk).update(
@@ -185,9 +205,26 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             **{name: cleaned[name] for name in POLICY_FIELDS},
         )
         SchedulePolicy.objects.get(pk=obj.pk).blackouts.set(cleaned["blackouts"])
+        chains.store(obj.pk, followers)
         # Now, not at beat's next look: the next run is shown.
         adoption.adopt([obj.pk], timezone.now())
         self._tell_next(request, obj)
+
+    def _with_secrets_kept(self, request: HttpRequest, schedule: Schedule, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters with what was typed as a secret stored as one."""
+        job = catalogue.registry()[cleaned["task"]]
+        former = celery_beat.PeriodicTask.objects.filter(pk=schedule.pk, task=job.name).first()
+        own = used_by(former, job) if former else set()
+        shared = {name for name, tasks in uses().items() if len(tasks) > 1} if own else set()
+        chosen = vault.references(job, cleaned["parameters"]) - own
+        if chosen and not request.user.has_perm("jobs.view_secret"):
+            raise PermissionDenied
+        parameters, made = vault.keep(
+            job, cleaned["parameters"], owner=cleaned["name"], by=request.user.get_username(), own=own - shared
+        )
+        for name in made:
+            messages.info(request, f"Stored as the secret {name}.")
+        return parameters
 
     def _tell_next(self, request: HttpRequest, schedule: Schedule) -> None:
         policy = SchedulePolicy.objects.get(pk=schedule.pk)

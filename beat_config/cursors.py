@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from beat_config import bulk
 from beat_config.models import SchedulePolicy
+from jobs import bulk
 
 # What a fire moves, and what a look may change beside it.
 CURSOR = ("next_fire_at", "look_at", "settled_until")

@@ -17,16 +17,18 @@ from unfold.widgets import (
     UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
-from beat_config import presets, timing
-from beat_config.models import Blackout, CatchUp, Crash, DayRule, Overlap, Schedule
+from beat_config import chains, places, presets, timing
+from beat_config.models import Blackout, CatchUp, Chain, DayRule, Overlap, Schedule, WhenWrong
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
+from beat_config.place_fields import PlaceFields
 from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Sun, Times, Timing
 from beat_config.triggers import TriggerError, parse_period, parse_zone
-from jobs import catalogue
+from jobs import catalogue, vault
 from jobs.durations import format_duration
 from jobs.parameters import ParameterError
 from jobs.registry import Job
@@ -37,10 +39,10 @@ PRIORITIES = [("", "Normal"), (1, "Low"), (9, "High")]
 # The policy's columns that are fields of the form by the same name, and those of them that are never empty.
 POLICY_FIELDS = (
     *("catch_up", "catch_up_window", "catch_up_cap", "grace", "overlap", "concurrency_key"),
-    *("crash", "crash_attempts", "time_limit"),
+    *("when_wrong", "attempts", "retry_delay", "retry_doubles", "retry_longest", "retry_varies", "time_limit"),
     *("every_nth_week", "weeks_from", "spread"),
 )
-_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "crash", "crash_attempts", "every_nth_week")
+_NEEDED = ("catch_up_window", "catch_up_cap", "grace", "when_wrong", "attempts", "every_nth_week")
 
 
 class PeriodField(forms.CharField):
@@ -61,7 +63,20 @@ class PeriodField(forms.CharField):
         return format_duration(value) if isinstance(value, timedelta) else value
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class NextField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """The schedule that is started afterwards, by its name; None when it is left empty."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextInputWidget(
+            attrs={"list": "schedule-names", "spellcheck": "false", "placeholder": "the name of a schedule"}
+        )
+        super().__init__(
+            queryset=Schedule.objects.all(), to_field_name="name", required=False, widget=widget, **options
+        )
+        self.error_messages["invalid_choice"] = "There is no schedule of that name."
+
+
+class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     """Everything but the parameters, which `form_for` adds for one job."""
 
     job: Job | None = None
@@ -196,21 +211,36 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="A word of your own. Schedules with the same word never run at the same time:"
         " the runs of all of them count as previous runs.",
     )
-    crash = forms.ChoiceField(
-        label="If a crash or a power cut interrupts it",
+    when_wrong = forms.ChoiceField(
+        label="If it goes wrong",
         required=False,
-        choices=Crash.choices,
-        initial=Crash.LEAVE,
+        choices=WhenWrong.choices,
+        initial=WhenWrong.JOB,
         widget=UnfoldAdminSelectWidget,
-        help_text="Choose to run it again only if doing its work twice does no harm.",
+        help_text="It may have done half of its work: run it again only if doing it twice does no harm.",
     )
-    crash_attempts = forms.IntegerField(
+    attempts = forms.IntegerField(
         label="Altogether at most so many times",
         required=False,
         min_value=2,
         max_value=100,
         initial=3,
         widget=UnfoldAdminIntegerFieldWidget,
+    )
+    retry_delay = PeriodField(
+        label="Wait before it is run again",
+        initial="1m",
+        help_text="Until then it counts as still going: its next run follows the rule above.",
+    )
+    retry_longest = PeriodField(label="But never longer than", initial="1h")
+    retry_doubles = forms.BooleanField(
+        label="Wait twice as long each time", required=False, widget=UnfoldBooleanSwitchWidget
+    )
+    retry_varies = forms.BooleanField(
+        label="Vary the wait at random",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Down to half of it, so that what failed together is not run again together.",
     )
     priority = forms.TypedChoiceField(
         label="Priority",
@@ -225,6 +255,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Stop it after",
         help_text="Such as 30 seconds, 10m or 1h 30m. Empty: the job's own limit.",
     )
+
+    after_success = NextField(label="If it succeeded, start")
+    after_failure = NextField(label="If it failed, start", help_text="Also when it took too long or was interrupted.")
+    after_always = NextField(label="Whichever way it ended, start")
 
     class Meta:
         model = Schedule
@@ -247,7 +281,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         task.initial = self.instance.task or (self.job.name if self.job else FIRST_JOB)
         self.fields["time_zone"].initial = settings.TIME_ZONE
         self.fields["name"].help_text = "So that you find it again."
-        self.fields["enabled"].help_text = "A disabled schedule keeps its history and runs nothing."
+        enabled = "Disabled, it does not start by itself; a person or another schedule can start it."
+        self.fields["enabled"].help_text = enabled
         self.fields["description"].required = False
         if self.instance.pk:
             self._show_instance()
@@ -260,11 +295,14 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         shown = timing.of(self.instance, policy)
         self.initial.update(timing.initial(shown), **{name: getattr(policy, name) for name in POLICY_FIELDS})
         self.initial["spread"] = policy.spread or None
+        for when, name in Chain.objects.filter(leader=self.instance.pk).values_list("when", "follower__name"):
+            self.initial[f"after_{when}"] = name
         self.initial["blackouts"] = list(policy.blackouts.values_list("pk", flat=True))
         self.initial.update(start_time=self.instance.start_time, expires=self.instance.expires)
         seconds = self.instance.expire_seconds
         self.initial["expires_after"] = timedelta(seconds=seconds) if seconds else None
         self._show_priority(self.instance.priority)
+        self.show_place(places.of(self.instance))
         self.initial["preset"] = presets.named(
             {
                 name: self.fields[name].prepare_value(value) or ""
@@ -305,10 +343,26 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["timing"] = self._clean_timing(cleaned)
         self._clean_bounds(cleaned)
         self._clean_policies(cleaned)
+        cleaned["place"] = self.clean_place(cleaned)
+        self._clean_chains(cleaned)
         return cleaned
+
+    def _clean_chains(self, cleaned: dict[str, Any]) -> None:
+        """Refuse a circle, in which schedules would start one another for ever."""
+        for when in Chain.When:
+            follower = cleaned.get(f"after_{when}")
+            if follower is None:
+                continue
+            way = chains.circle(self.instance.pk, {follower.pk})
+            if way:
+                shown = " → ".join(chains.names(way))
+                self.add_error(f"after_{when}", f"It would start itself again and again: {shown}. Choose another one.")
 
     def _clean_policies(self, cleaned: dict[str, Any]) -> None:
         """Fill in what was left empty, and refuse policies that contradict each other."""
+        if cleaned.get("retry_delay") is None and "retry_delay" not in self.errors:
+            cleaned["retry_delay"] = timedelta(0)
+        cleaned["retry_longest"] = cleaned.get("retry_longest") or timedelta(hours=1)
         for name in _NEEDED:
             if cleaned.get(name) in {None, ""} and name not in self.errors:
                 cleaned[name] = self.fields[name].clean(self.fields[name].initial)
@@ -342,7 +396,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def _clean_parameters(self, job: Job, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         values = {}
         for parameter in job.parameters:
-            typed = cleaned.get(PREFIX + parameter.name)
+            if PREFIX + parameter.name not in cleaned:  # its own field has refused it
+                continue
+            typed = cleaned[PREFIX + parameter.name]
             if is_left_out(parameter, typed):
                 continue
             try:
@@ -350,13 +406,25 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             except ValueError as error:
                 self.add_error(PREFIX + parameter.name, str(error))
         try:
-            return job.validate(values)
+            validated = job.validate(values)
         except ParameterError as error:
             for name, sentence in error.problems.items():
                 field = PREFIX + name
                 if field not in self.errors:
                     self.add_error(field if field in self.fields else None, sentence)
             return None
+        self._check_secrets(job, validated)
+        return validated
+
+    def _check_secrets(self, job: Job, values: dict[str, Any]) -> None:
+        known = set(vault.names())
+        for parameter in job.parameters:
+            own = {parameter.name: values.get(parameter.name)}
+            # Its name is not said: what was typed may be a password in the wrong place.
+            if not vault.references(job, own) <= known:
+                self.add_error(PREFIX + parameter.name, "There is no secret of that name: make it under Secrets first.")
+            elif isinstance(own[parameter.name], str) and parameter.secret and (obstacle := vault.obstacle()):
+                self.add_error(PREFIX + parameter.name, obstacle)
 
     def _clean_timing(self, cleaned: dict[str, Any]) -> Timing | None:
         readers = {

@@ -25,9 +25,12 @@ class Overlap(models.TextChoices):
     ALLOW = "allow", "Run both at the same time"
 
 
-class Crash(models.TextChoices):
-    LEAVE = "leave", "Leave it: it may have done half of its work"
-    AGAIN = "again", "Run it again"
+class WhenWrong(models.TextChoices):
+    JOB = "job", "Do what the job says (most jobs: leave it)"
+    LEAVE = "leave", "Leave it"
+    CRASH = "crash", "Run it again after a crash or a power cut"
+    FAILURE = "failure", "Run it again when it has failed or taken too long"
+    ANY = "any", "Run it again, whatever went wrong"
 
 
 class DayRule(models.TextChoices):
@@ -125,10 +128,12 @@ class SchedulePolicy(models.Model):
         "if the previous run still goes on", max_length=8, choices=Overlap.choices, db_default=Overlap.SKIP
     )
     concurrency_key = models.CharField("never together with", max_length=100, blank=True, db_default="")
-    crash = models.CharField("after a crash", max_length=8, choices=Crash.choices, db_default=Crash.LEAVE)
-    crash_attempts = models.PositiveSmallIntegerField(
-        "attempts altogether", db_default=3, validators=[MinValueValidator(2)]
-    )
+    when_wrong = models.CharField("if it goes wrong", max_length=8, choices=WhenWrong.choices, db_default=WhenWrong.JOB)
+    attempts = models.PositiveSmallIntegerField("attempts altogether", db_default=3, validators=[MinValueValidator(2)])
+    retry_delay = models.DurationField("pause before the next attempt", db_default=timedelta(minutes=1))
+    retry_doubles = models.BooleanField("twice as long after each attempt", db_default=False)
+    retry_longest = models.DurationField("but not longer than", db_default=timedelta(hours=1))
+    retry_varies = models.BooleanField("vary it at random", db_default=False)
     time_limit = models.DurationField("time limit", null=True, blank=True)
 
     error = models.TextField(blank=True, db_default="")
@@ -148,6 +153,25 @@ class SchedulePolicy(models.Model):
 
     def __str__(self) -> str:
         return f"Policy of {self.schedule}"
+
+
+class Chain(models.Model):
+    """What is started when a run of a schedule has ended: a run of another schedule."""
+
+    class When(models.TextChoices):
+        SUCCESS = "success", "if it succeeds"
+        FAILURE = "failure", "if it fails"
+        ALWAYS = "always", "whichever way it ends"
+
+    leader = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="chains")
+    when = models.CharField(max_length=8, choices=When.choices)
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="chained_after")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["leader", "when"], name="beat_config_chain_one")]
+
+    def __str__(self) -> str:
+        return f"{self.follower} after {self.leader}, {self.get_when_display()}"
 
 
 class TimeZoneData(models.Model):

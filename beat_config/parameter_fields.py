@@ -1,5 +1,6 @@
 """A job's parameters as form fields, and what people type into them as values."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -7,13 +8,14 @@ from django.utils.html import escape
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
+from beat_config.secret_field import secret_field
+from jobs.kinds import SecretReference
 from jobs.parameters import Parameter
 
 PREFIX = "parameter_"
@@ -30,6 +32,8 @@ def field_for(parameter: Parameter) -> forms.Field:
         "error_messages": {"required": must},
     }
     kind = parameter.kind
+    if kind == "secret":
+        return secret_field(common)
     if kind == "switch":
         return forms.BooleanField(widget=UnfoldBooleanSwitchWidget, **common)
     if kind == "choice":
@@ -37,41 +41,61 @@ def field_for(parameter: Parameter) -> forms.Field:
         choices = parameter.choices if parameter.default is not None else choices
         return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
     widget: forms.Widget
-    if kind in ("lines", "list", "mapping", "code"):
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": 4 if kind != "code" else 12, **_attributes(kind)})
-        common["help_text"] = " ".join(filter(None, [common["help_text"], _HINTS.get(kind, "")]))
+    if kind in ("lines", "list", "mapping", "code", "json"):
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": _ROWS.get(kind, 4), **_attributes(kind)})
+        hints = _SECRET_HINTS if parameter.secret else _HINTS
+        common["help_text"] = " ".join(filter(None, [common["help_text"], hints.get(kind, "")]))
     elif kind == "number":
         widget = UnfoldAdminIntegerFieldWidget()
     elif kind == "decimal":
         widget = UnfoldAdminDecimalFieldWidget(attrs={"step": "any"})
-    elif kind == "secret":
-        widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}, render_value=True)
     else:
         widget = UnfoldAdminTextInputWidget(attrs=_attributes(kind))
-    return forms.CharField(widget=widget, strip=kind not in ("lines", "code", "secret"), **common)
+    return forms.CharField(widget=widget, strip=kind not in ("lines", "code"), **common)
 
 
 def to_form(parameter: Parameter, value: Any) -> Any:
     """Return *value*, as the database keeps it, as the form field shows it."""
     if parameter.kind == "list" and isinstance(value, list):
-        return "\n".join(str(item) for item in value)
+        return "\n".join(_part(item, parameter) for item in value)
     if parameter.kind == "mapping" and isinstance(value, dict):
-        return "\n".join(f"{key}={item}" for key, item in value.items())
+        return "\n".join(f"{key}={_part(item, parameter)}" for key, item in value.items())
+    if parameter.kind == "json" and not (isinstance(value, str) and _as_json(value) == value):
+        return "" if value is None else json.dumps(value, ensure_ascii=False)
     return value
+
+
+def _as_json(typed: str) -> Any:
+    """Return the value that *typed* is as JSON; the text itself when it is none."""
+    try:
+        return json.loads(typed)
+    except ValueError:
+        return typed
 
 
 def from_form(parameter: Parameter, typed: Any) -> Any:
     """Return what was *typed* as the job takes it; ValueError says which line cannot be read."""
     if parameter.kind == "list":
-        return [line.strip() for line in typed.splitlines() if line.strip()]
+        lines = [line.strip() for line in typed.splitlines() if line.strip()]
+        return [{"secret": line} for line in lines] if parameter.secret else lines
     if parameter.kind == "mapping":
-        return dict(_pair(line) for line in typed.splitlines() if line.strip())
+        pairs = dict(_pair(line) for line in typed.splitlines() if line.strip())
+        return {key: {"secret": name} for key, name in pairs.items()} if parameter.secret else pairs
+    if parameter.kind == "json":
+        return _as_json(typed)
     return typed
 
 
 def is_left_out(parameter: Parameter, typed: Any) -> bool:
     """Tell whether nothing was typed, so that the parameter's own default holds."""
     return typed in ("", None) and (parameter.default is not None or not parameter.required)
+
+
+def _part(item: Any, parameter: Parameter) -> str:
+    if not parameter.secret:
+        return str(item)
+    reference = SecretReference.of(item)
+    return reference.name if reference else ""  # a text that is not stored as a secret is not shown, either
 
 
 def _pair(line: str) -> tuple[str, str]:
@@ -84,8 +108,17 @@ def _pair(line: str) -> tuple[str, str]:
 def _attributes(kind: str) -> dict[str, str]:
     if kind in _EXAMPLES:
         return {"placeholder": _EXAMPLES[kind], "spellcheck": "false", "autocomplete": "off"}
-    return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code") else {}
+    return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code", "json") else {}
 
 
+_ROWS = {"code": 12, "json": 2}
 _EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
-_HINTS = {"list": "One a line.", "mapping": "NAME=VALUE, one a line."}
+_SECRET_HINTS = {
+    "list": "Names of secrets, one a line.",
+    "mapping": "NAME=the name of a secret, one a line; the secrets themselves are made under Secrets.",
+}
+_HINTS = {
+    "list": "One a line.",
+    "mapping": "NAME=VALUE, one a line.",
+    "json": "JSON, such as 5 or [1, 2]; else a text.",
+}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from beat_config.models import CatchUp, Crash, Overlap
+from beat_config.models import CatchUp, Overlap, WhenWrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ _USUAL = {
     "catch_up_cap": "100",
     "grace": "1m",
     "overlap": Overlap.SKIP.value,
-    "crash": Crash.LEAVE.value,
-    "crash_attempts": "3",
+    "when_wrong": WhenWrong.JOB.value,
+    "attempts": "3",
     "expires_after": "",
 }
 PRESETS = {
@@ -33,7 +33,7 @@ PRESETS = {
             "catch_up": CatchUp.ALL.value,
             "catch_up_window": "7d",
             "overlap": Overlap.QUEUE.value,
-            "crash": Crash.AGAIN.value,
+            "when_wrong": WhenWrong.CRASH.value,
         },
     ),
     "on_time": Preset("Only if on time", _USUAL | {"catch_up": CatchUp.NONE.value, "expires_after": "5m"}),

@@ -1,34 +1,31 @@
 """Planning and recording what is due: runs and cursors move in one transaction, or not at all."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption, bulk, cursors, pausing
+from beat_config import adoption, cursors, due, pausing
 from beat_config.blackout_rows import blackout_of
-from beat_config.models import LOOK_NOW, Blackout, Crash, Overlap, SchedulePolicy
+from beat_config.models import LOOK_NOW, Blackout, Overlap, SchedulePolicy
 from beat_config.planner import Fire, Verdict, plan
 from beat_config.schedules import (
     ArgumentsError,
-    attach_timings,
-    blackout_rows,
     exclusive_key,
     has_changed,
+    make_ready,
     parameters_of,
     policy_of,
     settled,
     trigger_of,
 )
-from jobs import claims
-from jobs.models import Run
+from jobs import bulk, claims, rows
+from jobs.models import EVERY_MACHINE, Run
 from jobs.states import State
 
 logger = logging.getLogger(__name__)
@@ -53,7 +50,7 @@ def record_due(now: datetime) -> int:
 
     A schedule that fails is marked with why and postponed; the others of its batch are recorded.
     """
-    ids = _to_look_at(now)
+    ids = due.to_look_at(now, BATCH)
     if not ids:
         return 0
     try:
@@ -68,18 +65,6 @@ def record_due(now: datetime) -> int:
 _NEXT_LOOK = "SELECT MIN(look_at) FROM beat_config_schedulepolicy WHERE look_at IS NOT NULL"
 # No schedule's fault: nothing was recorded, and all of it is due still.
 _DATABASE_IS_AWAY = (OperationalError, InterfaceError)
-
-
-def _to_look_at(now: datetime) -> list[int]:
-    """Return a batch of schedules: those that fire, and in the room they leave those that have changed."""
-    nearest = next_look()
-    if nearest is None or nearest > now:
-        return []
-    waiting = SchedulePolicy.objects.order_by("look_at", "pk").values_list("pk", flat=True)
-    ids = list(waiting.filter(look_at__gt=LOOK_NOW, look_at__lte=now)[:BATCH])
-    if len(ids) < BATCH:
-        ids += waiting.filter(look_at=LOOK_NOW)[: BATCH - len(ids)]
-    return ids
 
 
 def _record_alone(pk: int, now: datetime) -> int:
@@ -98,27 +83,11 @@ def _record_alone(pk: int, now: datetime) -> int:
 
 def _record(ids: Sequence[int], now: datetime) -> int:
     with transaction.atomic():
-        batch = _Batch(_lock(ids, now), now)
+        batch = _Batch(due.lock(ids, now), now)
         for policy in batch.policies:
             batch.decide(policy)
         batch.store()
     return len(batch.policies)
-
-
-def _lock(ids: Sequence[int], now: datetime) -> list[SchedulePolicy]:
-    """Return the policies that nobody else is working on, and read them as they are once they are locked.
-
-    The tasks are locked too, as this transaction writes them: somebody who saves a task holds its row and waits for
-    the policy's (see change_marks), and must not be waited for.
-    """
-    due = SchedulePolicy.objects.filter(pk__in=ids, look_at__lte=now)
-    if connection.features.has_select_for_update:
-        locked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
-        tasks = PeriodicTask.objects.filter(pk__in=list(locked)).select_for_update(skip_locked=True)
-        due = SchedulePolicy.objects.filter(pk__in=list(tasks.values_list("pk", flat=True)))
-    policies = list(due.select_related("schedule").order_by("look_at", "pk"))
-    attach_timings(policies)
-    return policies
 
 
 @dataclass(slots=True)
@@ -156,7 +125,7 @@ class _Batch:
 
     def __post_init__(self) -> None:
         self.lanes = _lanes(self.policies)
-        self.blackouts = blackout_rows(self.policies)
+        self.blackouts = due.blackout_rows(self.policies)
         self.pauses = pausing.windows()
         self.keyless = _keyless(self.policies)
 
@@ -182,11 +151,11 @@ class _Batch:
         return policy.look_at == LOOK_NOW or policy.failures > 0 or has_changed(policy) or not policy.schedule.enabled
 
     def _decide(self, policy: SchedulePolicy) -> list[Run]:
-        due = policy.next_fire_at
-        if policy.error or due is None or due > self.now:
+        fire = policy.next_fire_at
+        if policy.error or fire is None or fire > self.now:
             return []
         blackouts = [*self.pauses, *(blackout_of(row) for row in self.blackouts.get(policy.pk, ()))]
-        decisions = plan(trigger_of(policy), due=due, now=self.now, policy=policy_of(policy), blackouts=blackouts)
+        decisions = plan(trigger_of(policy), due=fire, now=self.now, policy=policy_of(policy), blackouts=blackouts)
         runs = [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
         policy.settled_until = settled(policy, self.now)
@@ -196,8 +165,9 @@ class _Batch:
 
     def _run(self, policy: SchedulePolicy, fire: Fire) -> Run:
         task = policy.schedule
-        run = Run(
-            schedule_id=policy.pk,
+        run = rows.new(
+            Run,
+            schedule_id=task.id,
             schedule_name=task.name,
             job=task.task,
             fire_time=fire.fire_time,
@@ -205,6 +175,7 @@ class _Batch:
             covers_until=fire.until,
             reason=fire.reason,
             created_at=self.now,
+            parameters={},
         )
         problem = ""
         try:
@@ -216,12 +187,7 @@ class _Batch:
             return _ended(run, state, fire.reason, self.now)
         if problem:
             return _ended(run, State.FAILED, problem, self.now)
-        run.dispatch_at = self.now
-        run.time_limit = policy.time_limit
-        run.route = _route(task)
-        run.expires_at = self.now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
-        run.max_attempts = policy.crash_attempts if policy.crash == Crash.AGAIN else 1
-        run.exclusive_key = exclusive_key(policy)
+        make_ready(run, policy, self.now)
         return run if run.exclusive_key is None else self._in_its_lane(policy, run, run.exclusive_key)
 
     def _in_its_lane(self, policy: SchedulePolicy, run: Run, key: str) -> Run:
@@ -247,17 +213,27 @@ class _Batch:
         # Another beat's decision on the same fire stands: (schedule, fire time, attempt) is unique.
         bulk.insert(self.runs)
         for run in self.replacing:
-            this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1)
+            this = Run.objects.filter(schedule=run.schedule_id, fire_time=run.fire_time, attempt=1, part_of=None)
             for pk in this.values_list("pk", flat=True):
                 claims.replace(str(run.exclusive_key), by=pk, now=self.now)
-        fired = PeriodicTask.objects.filter(pk__in=[policy.pk for policy in self.fired])
         if self.fired:
-            fired.update(last_run_at=self.now, total_run_count=F("total_run_count") + 1)
+            _count([policy.schedule_id for policy in self.fired], self.now)
         cursors.store(self.moved, cursors.CURSOR)
         cursors.store(self.looked, cursors.EVERYTHING)
         if any(policy.schedule.one_off for policy in self.fired):
             # Last: this change marks the schedule, as anybody's does.
-            fired.filter(one_off=True).update(enabled=False)
+            once = [policy.schedule_id for policy in self.fired if policy.schedule.one_off]
+            PeriodicTask.objects.filter(pk__in=once).update(enabled=False)
+
+
+def _count(ids: Sequence[int], now: datetime) -> None:
+    """Tell django-celery-beat's tables, for other tools, that these schedules have fired."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_celery_beat_periodictask SET last_run_at = %s, total_run_count = total_run_count + 1"  # noqa: S608 - constants
+            f" WHERE {bulk.among('id')}",
+            [bulk.moment(now), bulk.listed(ids)],
+        )
 
 
 def _ended(run: Run, state: State, reason: str, now: datetime) -> Run:
@@ -272,17 +248,16 @@ def _lanes(policies: Sequence[SchedulePolicy]) -> dict[str, _Lane]:
     _lock_shared([key for key, policy in keys.items() if key and policy.concurrency_key])
     # The end of a run that another is going to wait for has to wait for that: it releases it.
     kept = {exclusive_key(policy) for policy in policies if policy.overlap in {Overlap.QUEUE, Overlap.REPLACE}}
-    going = Run.objects.filter(finished_at=None).order_by("pk")
-    rows = [
-        *going.filter(exclusive_key__in=[key for key in keys if key not in kept]).values(*_OF_A_LANE),
-        *going.filter(exclusive_key__in=[key for key in keys if key in kept]).select_for_update().values(*_OF_A_LANE),
+    found = [
+        *_going(bulk.among("exclusive_key", "text"), [key for key in keys if key and key not in kept]),
+        *_going(bulk.among("exclusive_key", "text"), [key for key in keys if key and key in kept], lock=True),
     ]
     lanes: dict[str, _Lane] = {}
-    for row in sorted(rows, key=lambda row: row["state"] != State.RUNNING):
-        key = str(row["exclusive_key"])
+    for each in sorted(found, key=lambda each: each.state != State.RUNNING):
+        key = str(each.exclusive_key)
         if key not in lanes:
-            lanes[key] = _lane(row)
-        elif row["dispatch_at"] is None and row["state"] == State.PENDING:
+            lanes[key] = each.lane()
+        elif each.is_held:
             lanes[key].waiting += 1
     return lanes
 
@@ -292,16 +267,41 @@ def _keyless(policies: Sequence[SchedulePolicy]) -> dict[int, _Lane]:
 
     Only to skip is possible beside it: its end releases nothing.
     """
-    ids = [policy.pk for policy in policies if policy.overlap == Overlap.SKIP]
-    going = Run.objects.filter(schedule__in=ids, exclusive_key=None, finished_at=None).order_by("-pk")
-    return {row["schedule_id"]: _lane(row) for row in going.values(*_OF_A_LANE)} if ids else {}
+    ids = [policy.schedule_id for policy in policies if policy.overlap == Overlap.SKIP]
+    # A run of every machine only waits; its parts have keys, one a machine.
+    mine = f"exclusive_key IS NULL AND machine <> '{EVERY_MACHINE}' AND {bulk.among('schedule_id')}"
+    going = _going(mine, ids)
+    return {each.schedule: each.lane() for each in reversed(going)}
 
 
-def _lane(row: Mapping[str, Any]) -> _Lane:
-    return _Lane(row["id"], row["schedule_id"], row["schedule_name"] or row["job"], row["fire_time"])
+class _Going(NamedTuple):
+    """A run that goes on, or waits."""
+
+    id: int
+    exclusive_key: str | None
+    schedule: int
+    schedule_name: str
+    job: str
+    state: str
+    is_held: bool
+
+    def lane(self) -> _Lane:
+        return _Lane(self.id, self.schedule, self.schedule_name or self.job, None)
 
 
-_OF_A_LANE = ("id", "exclusive_key", "schedule_id", "schedule_name", "job", "fire_time", "state", "dispatch_at")
+def _going(condition: str, values: Sequence[Any], *, lock: bool = False) -> list[_Going]:
+    """Return the runs that go on or wait, oldest first; of these, those with one of *values*, by *condition*."""
+    if not values:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, exclusive_key, schedule_id, schedule_name, job, state,"  # noqa: S608 - our own condition
+            f" state = 'pending' AND dispatch_at IS NULL FROM jobs_run WHERE finished_at IS NULL AND {condition}"
+            " ORDER BY id"
+            f"{' FOR UPDATE' if lock and connection.features.has_select_for_update else ''}",
+            [bulk.listed(values)],
+        )
+        return [_Going(*row) for row in cursor.fetchall()]
 
 
 def _lock_shared(keys: Sequence[str]) -> None:
@@ -313,15 +313,3 @@ def _lock_shared(keys: Sequence[str]) -> None:
         with connection.cursor() as cursor:
             for key in sorted(keys):
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
-
-
-def _route(task: PeriodicTask) -> dict[str, object] | None:
-    headers = json.loads(task.headers or "{}")
-    route = {
-        "queue": task.queue,
-        "exchange": task.exchange,
-        "routing_key": task.routing_key,
-        "priority": task.priority,
-        "headers": headers if isinstance(headers, dict) else None,
-    }
-    return {name: value for name, value in route.items() if value not in (None, "", {})} or None

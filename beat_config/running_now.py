@@ -1,17 +1,19 @@
 """A schedule's job, started by a person and not by its time."""
 
+from django.utils import timezone
+
 from beat_config.models import Schedule
-from beat_config.schedules import exclusive_key, parameters_of
-from jobs import starting
+from beat_config.places import route_of
+from beat_config.schedules import columns_of, parameters_of
+from jobs import machines, starting
 from jobs.models import Run
 
 
 def run_now(schedule: Schedule, *, by: str) -> Run:
     """Record a run of *schedule* that goes to a worker at once; ArgumentsError where it says no parameters."""
-    return starting.start(
-        schedule.task,
-        parameters_of(schedule),
-        by=by,
-        schedule=schedule,
-        exclusive_key=exclusive_key(schedule.policy),
-    )
+    columns = columns_of(schedule.policy)
+    columns["route"] = route_of(schedule)
+    if columns["route"] and machines.is_whole(columns["route"]):
+        key, overlap = columns["exclusive_key"], schedule.policy.overlap
+        columns |= machines.whole(columns["route"], key, overlap, expires_at=None, now=timezone.now())
+    return starting.start(schedule.task, parameters_of(schedule), by=by, schedule=schedule, **columns)

@@ -13,12 +13,14 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from beat_config import recorder, time_zones
-from jobs import claims
+from jobs import claims, leftovers, machines
 from jobs.dispatcher import Dispatcher, DispatchThread
+from jobs.keeping import KeepingThread
 from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
 from jobs.turns import Turns
+from scheduler_app import pulse
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     max_interval = POLL
 
     def setup_schedule(self) -> None:
-        publisher = Publisher(self.app, settings.SECRET_KEY)
+        publisher = Publisher(self.app, settings.SECRET_KEY, owns_broker=self.app.conf.get("owns_broker", False))
         # PostgreSQL's writers do not wait for each other.
         self._turns = Turns() if connection.vendor == "sqlite" else nullcontext()
         self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue, self._turns))
@@ -47,9 +49,12 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         # What is there now stays: left out of every later collection, a burst costs a fifth less.
         gc.freeze()
         self._dispatching.start()
+        self._keeping = KeepingThread(self._turns)
+        self._keeping.start()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do one round; return the seconds until the next."""
+        pulse.show()
         try:
             return self._round(timezone.now())
         except DatabaseError as error:
@@ -60,6 +65,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def close(self) -> None:
         self._dispatching.stop()
+        self._keeping.stop()
         try:
             self._record.remove()
         except DatabaseError as error:
@@ -85,7 +91,9 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         return 0.0
 
     def _chores(self, now: datetime) -> None:
+        self._record.broker_away_since = self._dispatching.broker_away_since
         self._record.write(now)
-        claims.interrupt_expired(now)
+        claims.interrupt_expired(now, leftovers.are_gone)
         claims.expire_waiting(now)
+        machines.end_whole(now)
         claims.release_left_behind(now)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,29 +13,21 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config.composed import Weeks, compose
-from beat_config.models import Blackout, Overlap, SchedulePolicy
+from beat_config.models import Overlap, SchedulePolicy, WhenWrong
+from beat_config.places import route_of
 from beat_config.planner import Policy
 from beat_config.solar import Solar
 from beat_config.triggers import Clocked, Crontab, Interval, Trigger, TriggerError
 from beat_config.wording import describe
+from jobs import machines, terms
+from jobs.models import Run
+from jobs.retries import Retry
+from jobs.states import State
 
 # In the order of a cron line.
 CRONTAB_COLUMNS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-# Everything a trigger is made of; fetched together, so that a batch costs one query.
+# Everything a trigger is made of.
 RELATED = ("schedule__interval", "schedule__crontab", "schedule__clocked", "schedule__solar")
-
-
-def attach_timings(policies: Sequence[SchedulePolicy]) -> None:
-    """Fetch the triggers' rows of *policies*: what RELATED does, at a third of the time, for most share theirs."""
-    tasks = [policy.schedule for policy in policies]
-    for name in ("interval", "crontab", "clocked", "solar"):
-        field = PeriodicTask._meta.get_field(name)
-        ids = {getattr(task, field.attname) for task in tasks} - {None}
-        rows = field.related_model.objects.in_bulk(ids) if ids else {}
-        for task in tasks:
-            row = rows.get(getattr(task, field.attname))
-            if row is not None:
-                field.set_cached_value(task, row)
 
 
 class ArgumentsError(ValueError):
@@ -72,20 +63,6 @@ def in_words(policy: SchedulePolicy) -> str:
         return str(error)
 
 
-def blackout_rows(policies: Sequence[SchedulePolicy]) -> Mapping[int, Sequence[Blackout]]:
-    """Return when these schedules must not run, by schedule; one without blackouts is not in it.
-
-    One query, and none of the managers that `prefetch_related` makes for each policy, at a fifth of a batch's time.
-    """
-    chosen = SchedulePolicy.blackouts.through.objects.filter(schedulepolicy__in=[policy.pk for policy in policies])
-    pairs = list(chosen.order_by("blackout").values_list("schedulepolicy", "blackout"))
-    blackouts = Blackout.objects.in_bulk({blackout for _, blackout in pairs}) if pairs else {}
-    found: dict[int, list[Blackout]] = {}
-    for policy, blackout in pairs:
-        found.setdefault(policy, []).append(blackouts[blackout])
-    return found
-
-
 def cron_line(task: PeriodicTask, policy: SchedulePolicy) -> str:
     """Return the cron line of a schedule that has one: what was typed, or what the columns of its crontab say."""
     return policy.expression or " ".join(getattr(task.crontab, column) for column in CRONTAB_COLUMNS)
@@ -98,6 +75,40 @@ def policy_of(policy: SchedulePolicy) -> Policy:
 @lru_cache(maxsize=4096)
 def _policy(catch_up: str, window: timedelta, cap: int, grace: timedelta) -> Policy:
     return Policy(catch_up=catch_up, window=window, cap=cap, grace=grace)  # type: ignore[arg-type]  # the model's choices are the planner's words
+
+
+def attempts_of(policy: SchedulePolicy) -> tuple[int, dict[str, Any] | None]:
+    """Return how often a run of the schedule may be tried in all, and the terms of it; None: as its job says."""
+    if policy.when_wrong == WhenWrong.JOB:
+        return 1, None
+    if policy.when_wrong == WhenWrong.LEAVE:
+        return 1, _NEVER_AGAIN
+    how = (policy.retry_delay, policy.retry_doubles, policy.retry_longest, policy.retry_varies)
+    return policy.attempts, _again(policy.when_wrong, *how)
+
+
+def columns_of(policy: SchedulePolicy) -> dict[str, Any]:
+    """Return what the schedule's policies say of a run that is started by hand."""
+    attempts, agreed = attempts_of(policy)
+    return {
+        "exclusive_key": exclusive_key(policy),
+        "time_limit": policy.time_limit,
+        "max_attempts": attempts,
+        "terms": agreed,
+    }
+
+
+_NEVER_AGAIN = terms.with_retry(None, None)
+_WENT_WRONG = {
+    WhenWrong.CRASH: frozenset({State.INTERRUPTED}),
+    WhenWrong.FAILURE: frozenset({State.FAILED, State.TIMED_OUT}),
+    WhenWrong.ANY: frozenset({State.FAILED, State.TIMED_OUT, State.INTERRUPTED}),
+}
+
+
+@lru_cache(maxsize=4096)
+def _again(when: str, delay: timedelta, doubles: bool, longest: timedelta, varies: bool) -> dict[str, Any]:
+    return terms.with_retry(None, Retry(_WENT_WRONG[WhenWrong(when)], delay, doubles, longest, varies))
 
 
 def parameters_of(task: PeriodicTask) -> dict[str, Any]:
@@ -117,6 +128,21 @@ def exclusive_key(policy: SchedulePolicy) -> str | None:
     if policy.overlap == Overlap.ALLOW:
         return None
     return policy.concurrency_key or f"schedule:{policy.pk}"
+
+
+def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
+    """Give *run*, unsaved, what its schedule says of every run, and have it sent to a worker at once."""
+    task = policy.schedule
+    run.dispatch_at = now
+    run.time_limit = policy.time_limit
+    run.route = route_of(task)
+    run.expires_at = now + timedelta(seconds=task.expire_seconds) if task.expire_seconds else None
+    run.max_attempts, run.terms = attempts_of(policy)
+    run.exclusive_key = exclusive_key(policy)
+    if run.route is not None and machines.is_whole(run.route):
+        columns = machines.whole(run.route, run.exclusive_key, policy.overlap, expires_at=run.expires_at, now=now)
+        for name, value in columns.items():
+            setattr(run, name, value)
 
 
 def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:

@@ -14,6 +14,8 @@ Importing this package imports neither Django nor Celery nor pydantic: every run
 
 from jobs.errors import JobFailed
 from jobs.parameters import Check, Code, Label, Lines, Size
+from jobs.progress_file import progress
 from jobs.registry import job
+from jobs.secret_text import SecretText
 
-__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "Size", "job"]
+__all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "SecretText", "Size", "job", "progress"]

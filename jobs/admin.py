@@ -14,9 +14,12 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from jobs import catalogue, claims, starting, wording
-from jobs.models import Run
+from jobs import catalogue, claims, machines, parents, starting, terms, wording
+from jobs.models import EVERY_MACHINE, Origin, RefusedMessage, Run
+from jobs.refused_admin import RefusedMessageAdmin
 from jobs.states import ACTIVE, State
+
+admin.site.register(RefusedMessage, RefusedMessageAdmin)
 
 
 @admin.register(Run)
@@ -47,17 +50,21 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     @display(description="What")
     def what(self, run: Run) -> str:
         title = catalogue.title(run.job)
+        place = f"{title} on {wording.machine(run)}" if run.machine else title
         if not run.schedule_name:
-            return title
-        return format_html('{} <span class="text-xs">{}</span>', run.schedule_name, title)
+            return place
+        return format_html('{} <span class="text-xs">{}</span>', run.schedule_name, place)
 
     @display(description="Due", ordering="id")
     def due(self, run: Run) -> str:
-        return _moment(run.fire_time) if run.fire_time else "by hand"
+        if run.fire_time:
+            return _moment(run.fire_time)
+        return f"after run {parents.parent_number(run)}" if run.origin == Origin.CHAIN else "by hand"
 
     @display(description="Started")
     def started(self, run: Run) -> str:
-        return _moment(run.started_at)
+        waits_until = wording.waits_until(run, timezone.now())
+        return format_html("not before {}", _moment(waits_until)) if waits_until else _moment(run.started_at)
 
     @display(description="Took")
     def took(self, run: Run) -> str:
@@ -144,6 +151,7 @@ def _facts(run: Run) -> dict[str, Any]:
     now = timezone.now()
     state = State(run.state)
     pieces = wording.output(run)
+    parts = list(machines.parts_of(run.pk)) if run.machine == EVERY_MACHINE else []
     return {
         "run": run,
         "state": state.label,
@@ -152,10 +160,20 @@ def _facts(run: Run) -> dict[str, Any]:
         "running": state is State.RUNNING,
         "job_title": catalogue.title(run.job),
         "took": wording.seconds(wording.duration(run, now)),
+        "progress": wording.progress(run),
+        "waits_until": wording.waits_until(run, now),
+        "attempt_before": (run.terms or {}).get(terms.PREVIOUS),
+        "attempt_after": (run.terms or {}).get(terms.NEXT),
         "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
         "started_by": wording.started_by(run),
+        "parent": parents.parent_of(run),
+        "followers": parents.followers_of(run) if state not in ACTIVE else [],
+        "machine": wording.machine(run),
+        "parts": [(part, State(part.state).label, wording.COLOURS[State(part.state)]) for part in parts],
         "parameters": catalogue.shown_parameters(run.job, run.parameters),
         "output": pieces,
         # What the page shows; the same again need not be sent again.
-        "version": f"{run.state}-{run.reason}-{sum(len(piece.text) for piece in pieces)}",
+        "version": "-".join(
+            [run.state, run.reason, f"{sum(len(piece.text) for piece in pieces)}", *(part.state for part in parts)]
+        ),
     }

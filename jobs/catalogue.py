@@ -6,18 +6,28 @@ from typing import Any
 
 from django.conf import settings
 
+from jobs import task_jobs
 from jobs.discovery import Registry, discover
+from jobs.kinds import SecretReference
 
 MASK = "••••••••"
 
 _reading = threading.Lock()
+_last: tuple[Registry, Registry] | None = None  # what discovery gave, and that with the Celery tasks
 
 
 def registry() -> Registry:
     """Return the jobs there are now; cheap when no file has changed."""
+    global _last  # noqa: PLW0603 - one registry a process
     # Discovery imports files; two threads of a pool must not import one file at the same time.
     with _reading:
-        return discover(settings.SCHEDULER_PATHS.jobs)
+        jobs = discover(settings.SCHEDULER_PATHS.jobs)
+        if not settings.SCHEDULER.celery.tasks:
+            return jobs
+        if _last is None or _last[0] is not jobs:
+            tasks = task_jobs.found()
+            _last = jobs, Registry([*jobs.values(), *tasks.jobs], [*jobs.problems, *tasks.problems])
+        return _last[1]
 
 
 def title(name: str) -> str:
@@ -42,17 +52,20 @@ def shown_parameters(name: str, values: Mapping[str, Any]) -> list[tuple[str, st
         parameter = known.get(key)
         if value in (None, "", [], {}):
             continue
-        shown.append((parameter.label if parameter else key, _shown(value, parameter.kind if parameter else "text")))
+        label = parameter.label if parameter else key
+        shown.append((label, _shown(value, secret=parameter is not None and parameter.secret)))
     return shown
 
 
-def _shown(value: Any, kind: str) -> str:
-    if kind == "secret":
+def _shown(value: Any, *, secret: bool) -> str:
+    if secret and (reference := SecretReference.of(value)):
+        return f"the secret {reference.name}" if reference.name else "a secret that was not kept"
+    if secret and isinstance(value, str):
         return MASK
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return "\n".join(str(item) for item in value)
+        return "\n".join(_shown(item, secret=secret) for item in value)
     if isinstance(value, dict):
-        return "\n".join(f"{key} = {item}" for key, item in value.items())
+        return "\n".join(f"{key} = {_shown(item, secret=secret)}" for key, item in value.items())
     return str(value)

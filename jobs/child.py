@@ -22,9 +22,12 @@ from typing import Any, NamedTuple
 from jobs import lent
 from jobs.discovery import find
 from jobs.errors import NOT_STARTED, JobError, JobFailed
+from jobs.registry import Job
+from scheduler_app import platforms
 
 _BLOCK = 65536
 _LARGEST_SIGNED = 0x7FFFFFFF
+PATIENCE = 1.0
 
 
 class Request(NamedTuple):
@@ -47,14 +50,24 @@ def main() -> int:
     if line is None:
         return NOT_STARTED
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
+    platforms.adopt_orphans()
     try:
         request = read_request(line)
         job = find(request.job, request.folder)
         arguments = job.arguments(request.parameters)
         lent.settings.update(request.lent)
+        _settle_down(job)
     except JobError as error:
         _say(f"cannot start the job: {error}")
         return NOT_STARTED
+    code = _call(job, arguments)
+    # What it has left running in the background has a moment to end by itself.
+    platforms.end_descendants(PATIENCE)
+    return code
+
+
+def _call(job: Job, arguments: dict[str, Any]) -> int:
+    """Call the job's function; return the exit code."""
     try:
         job.function(**arguments)
     except JobFailed as failure:
@@ -66,6 +79,23 @@ def main() -> int:
         _print_traceback(error)
         return 1
     return 0
+
+
+def _settle_down(job: Job) -> None:
+    """Put the limits of the job, its folder and its environment in force; JobError says what cannot be."""
+    options = job.options
+    os.environ.update(options.environment)
+    try:
+        platforms.limit_this_process(memory=options.memory, niceness=options.nice)
+    except (OSError, ValueError) as error:
+        raise JobError(
+            f"its limits (memory={options.memory}, nice={options.nice}) are not possible: {error}"
+        ) from error
+    if options.folder is not None:
+        try:
+            os.chdir(options.folder)
+        except OSError as error:
+            raise JobError(f"its folder {options.folder} cannot be used: {error.strerror}") from error
 
 
 def read_request(line: bytes) -> Request:
@@ -140,8 +170,6 @@ def _watch(lifeline: int) -> None:
     except OSError:
         pass
     try:
-        from scheduler_app import platforms  # noqa: PLC0415 - imports psutil, which only the end needs
-
         platforms.kill_own_tree()
     finally:  # the installation may be gone by now, this process must be, too
         os._exit(NOT_STARTED)

@@ -5,16 +5,20 @@ whose turn has not come are held (pending, without a time to be dispatched); the
 the oldest of them.
 """
 
+import random
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from jobs.models import Run
+from jobs import terms
+from jobs.models import EVERY_MACHINE, Run
+from jobs.retries import Retry
 from jobs.states import WAITING, State, sources
 
 BATCH = 500
@@ -40,6 +44,20 @@ class Outcome:
     output_dropped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a job says of its runs; a schedule's own word goes first."""
+
+    attempts: int = 1
+    retry: Retry | None = None
+
+
+NO_RULES = Rules()
+# What begins when a run has ended, in the transaction that ends it: beat_config's chains. Called with the run, the
+# state in which it ended, and now.
+on_end: list[Callable[[Run, State, datetime], None]] = []
+
+
 class Hold(Enum):
     """What a worker learns when it renews its lease."""
 
@@ -48,30 +66,55 @@ class Hold(Enum):
     LOST = "lost"
 
 
-def claim(run_id: int, attempt: int, *, worker: str, lease: timedelta, now: datetime) -> Claim | None:
-    """Take the run, or return None when somebody else has it, it has ended, it has expired, or its turn is later."""
+def waiting(run_id: int, attempt: int) -> Run | None:
+    """Return the run if it waits to be started."""
+    return _waiting(run_id, attempt).first()
+
+
+def claim(
+    run_id: int,
+    attempt: int,
+    *,
+    worker: str,
+    lease: timedelta,
+    now: datetime,
+    rules: Rules = NO_RULES,
+    process: Mapping[str, Any] | None = None,
+) -> Claim | None:
+    """Take the run, or return None when somebody else has it, it has ended, it has expired, or its turn is later.
+
+    *rules* is what its job says; *process* is what is going to execute it.
+    """
+    run = waiting(run_id, attempt)
+    if run is None:
+        return None
     token = uuid.uuid4()
+    columns: dict[str, Any] = {
+        "state": State.RUNNING,
+        "token": token,
+        "lease_until": now + lease,
+        "started_at": now,
+        "worker": worker,
+        "dispatch_at": None,
+        "reason": "",
+        **_agreed(run, rules),
+    }
+    if process is not None:
+        columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.PROCESS: process}
+    mine = _waiting(run_id, attempt).filter(Q(expires_at=None) | Q(expires_at__gt=now))
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
-                taken = (
-                    Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
-                    .filter(Q(expires_at=None) | Q(expires_at__gt=now))
-                    .update(
-                        state=State.RUNNING,
-                        token=token,
-                        lease_until=now + lease,
-                        started_at=now,
-                        worker=worker,
-                        dispatch_at=None,
-                        reason="",
-                    )
-                )
+                taken = mine.update(**columns)
         except IntegrityError:  # another run with its key goes on
             if _hold(run_id):
                 return None
             continue  # it has ended meanwhile
-        return Claim(Run.objects.get(pk=run_id), token) if taken == 1 else None
+        if taken != 1:
+            return None
+        for name, value in columns.items():
+            setattr(run, name, value)
+        return Claim(run, token)
     return None  # the dispatcher sends it again
 
 
@@ -113,6 +156,8 @@ def cancel(run_id: int, *, by: str, now: datetime) -> bool:
     with transaction.atomic():
         if _cancel_waiting(Run.objects.filter(pk=run_id), reason, now):
             release(Run.objects.filter(pk=run_id).values_list("exclusive_key", flat=True), now)
+            for part in Run.objects.filter(part_of=run_id, finished_at=None).values_list("pk", flat=True):
+                cancel(part, by=by, now=now)
             return True
         return _ask_to_end(Run.objects.filter(pk=run_id), reason, now) == 1
 
@@ -129,14 +174,24 @@ def replace(key: str, *, by: int, now: datetime) -> None:
         release([key], now)
 
 
-def interrupt_expired(now: datetime) -> int:
-    """Mark the runs whose worker stopped renewing its lease, run those again that want it; return how many."""
-    return sum(_interrupt(run, now) for run in _expired(now)[:BATCH])
+def tell_progress(held: Claim, progress: Sequence[Any]) -> None:
+    """Store how far the run has come."""
+    told = {**(held.run.terms or {}), terms.PROGRESS: [*progress]}
+    if _held(held).update(terms=told) == 1:
+        held.run.terms = told
+
+
+def interrupt_expired(now: datetime, is_over: Callable[[Run, datetime], bool] = lambda *_: True) -> int:
+    """Mark the runs whose worker stopped renewing its lease, run those again that want it; return how many.
+
+    *is_over* has to make sure that nothing of the run goes on any more; one of which it cannot say so stays as it is.
+    """
+    return sum(_interrupt(run, now) for run in _expired(now)[:BATCH] if is_over(run, now))
 
 
 def expire_waiting(now: datetime) -> int:
     """Mark the runs that nobody started before they expired; return how many."""
-    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now)
+    late = Run.objects.filter(state__in=sources(State.MISSED), expires_at__lte=now).exclude(machine=EVERY_MACHINE)
     if not late.exists():  # without opening a write transaction, which on SQLite keeps others out
         return 0
     with transaction.atomic():
@@ -163,6 +218,11 @@ def release_left_behind(now: datetime) -> int:
     return release(list(stuck.values_list("exclusive_key", flat=True)[:BATCH]), now)
 
 
+def _waiting(run_id: int, attempt: int) -> QuerySet[Run]:
+    found = Run.objects.filter(pk=run_id, attempt=attempt, state__in=sources(State.RUNNING))
+    return found.exclude(machine=EVERY_MACHINE)  # of which each machine claims its part
+
+
 _END_OF_A_CLAIM = frozenset(state for state in State if sources(state) >= {State.RUNNING})
 
 
@@ -170,18 +230,25 @@ def _held(held: Claim) -> QuerySet[Run]:
     return Run.objects.filter(pk=held.run.pk, token=held.token, state=State.RUNNING)
 
 
-def _end(running: QuerySet[Run], run: Run, now: datetime, *, reason: str, **columns: object) -> bool:
+def _end(running: QuerySet[Run], run: Run, now: datetime, *, state: State, reason: str, **columns: object) -> bool:
     """End *run* if it is still in *running*, and let what its end allows begin; inside a transaction."""
-    columns |= {"finished_at": now, "token": None, "lease_until": None}
-    if columns["state"] == State.INTERRUPTED and run.attempt < run.max_attempts:
+    gone = (terms.PROCESS, terms.PROGRESS) if state == State.SUCCEEDED else (terms.PROCESS,)
+    left = terms.without(run.terms, *gone)
+    columns |= {"terms": left, "state": state, "finished_at": now, "token": None, "lease_until": None}
+    retry = terms.retry_of(run.terms)
+    if retry and state in retry.on and run.attempt < run.max_attempts:
         again = f"{reason}; run again, attempt {run.attempt + 1} of {run.max_attempts}"
         # One that somebody wants to end is not run again.
         if running.filter(cancel_requested_at=None).update(reason=again, **columns) == 1:
-            _begin_again(run, now)
+            wait = retry.wait(run.attempt, random.random())  # noqa: S311 - nothing secret
+            run.terms = left
+            _begin_again(run, _ENDED_AS[state], now, now + wait)
             return True
     if running.update(reason=reason, **columns) != 1:
         return False
     release([run.exclusive_key], now)
+    for begin in on_end:
+        begin(run, state, now)
     return True
 
 
@@ -195,29 +262,53 @@ def _expired(now: datetime) -> QuerySet[Run]:
     return Run.objects.filter(state=State.RUNNING, lease_until__lt=now).order_by("pk")
 
 
-def _begin_again(run: Run, now: datetime) -> None:
-    """Record the next attempt of *run*; it takes its place, before those that are held."""
-    attempt = Run(
-        **{name: getattr(run, name) for name in _KEPT_BY_AN_ATTEMPT},
+def _begin_again(run: Run, ended: str, now: datetime, start_at: datetime) -> None:
+    """Record the next attempt of *run*; it takes its place, before those that are held, also while it waits."""
+    attempt = Run.objects.create(
+        **{name: getattr(run, name) for name in KEPT_BY_AN_ATTEMPT},
         attempt=run.attempt + 1,
-        reason=f"run {run.pk} was interrupted; attempt {run.attempt + 1} of {run.max_attempts}",
+        terms={**(terms.kept(run.terms) or {}), terms.PREVIOUS: run.pk},
+        reason=f"run {run.pk} {ended}; attempt {run.attempt + 1} of {run.max_attempts}",
         created_at=now,
-        dispatch_at=now,
+        dispatch_at=start_at,
+        # As long after its own beginning as the first one had.
+        expires_at=start_at + (run.expires_at - run.created_at) if run.expires_at else None,
     )
-    # The identity of an attempt is unique: one that is there already stands.
-    Run.objects.bulk_create([attempt], ignore_conflicts=True)
+    Run.objects.filter(pk=run.pk).update(terms={**(run.terms or {}), terms.NEXT: attempt.pk})
 
 
-_KEPT_BY_AN_ATTEMPT = (
+KEPT_BY_AN_ATTEMPT = (
     *("schedule_id", "schedule_name", "job", "parameters", "origin", "requested_by", "fire_time", "covers"),
-    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "expires_at"),
+    *("covers_until", "max_attempts", "exclusive_key", "time_limit", "route", "machine", "part_of"),
 )
+_ENDED_AS = {
+    State.FAILED: "failed",
+    State.TIMED_OUT: "took too long",
+    State.INTERRUPTED: "was interrupted",
+}
+
+
+def _agreed(run: Run, rules: Rules) -> dict[str, Any]:
+    """Return the columns that the job's rules fill in where nobody else has said anything."""
+    if rules.retry is None or terms.RETRY in (run.terms or {}):
+        return {}
+    return {"max_attempts": rules.attempts, "terms": terms.with_retry(run.terms, rules.retry)}
 
 
 def _cancel_waiting(runs: QuerySet[Run], reason: str, now: datetime) -> int:
     return runs.filter(state__in=sorted(WAITING)).update(
         state=State.CANCELLED, reason=reason, finished_at=now, dispatch_at=None
     )
+
+
+def end_waiting(run: Run, state: State, reason: str, now: datetime) -> bool:
+    """End *run*, if it still waits, without its having run itself, and let what its end allows begin."""
+    waiting = Run.objects.filter(pk=run.pk, state__in=sorted(WAITING))
+    if waiting.update(state=state, reason=reason, finished_at=now, dispatch_at=None) != 1:
+        return False
+    for begin in on_end:
+        begin(run, state, now)
+    return True
 
 
 def _ask_to_end(runs: QuerySet[Run], reason: str, now: datetime) -> int:

@@ -17,6 +17,7 @@ from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
 from jobs.states import WAITING, State
+from scheduler_app import routing
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,13 @@ POLL = 0.2
 TAKEN_FOR = timedelta(seconds=60)
 # A queued run is sent again after this long; the second message is harmless, only one claim succeeds.
 SEND_AGAIN_AFTER = timedelta(minutes=15)
+# What a broker that was restarted had been sent: soon, but not what workers take from it meanwhile.
+FORGOTTEN_AGAIN_AFTER = timedelta(seconds=10)
 REFUSED_AGAIN_AFTER = timedelta(seconds=30)
 # With the publisher's own time-outs this sends again within 10 s of the broker's return.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
+# The broker is asked this often whether it is there and remembers, also while there is nothing to send.
+LOOK_EVERY = 3.0
 # A broker that stays away is a line in the log this often, not a line for each try.
 SAY_AGAIN_AFTER = 30.0
 
@@ -71,6 +76,19 @@ class Dispatcher:
                 _waiting([run_id]).update(reason=reason, dispatch_at=now + REFUSED_AGAIN_AFTER)
         return len(receipt.confirmed)
 
+    def look_at_broker(self, now: datetime) -> int:
+        """Send again soon what is at a broker that was restarted or made anew; return how many runs that are.
+
+        Raises BrokerUnavailable.
+        """
+        if not self._publisher.has_been_forgotten():
+            return 0
+        soon = now + FORGOTTEN_AGAIN_AFTER
+        with self._turns:
+            again = Run.objects.filter(state=State.QUEUED, dispatch_at__gt=soon).update(dispatch_at=soon)
+        self._publisher.remember()  # last: a beat that is killed before this looks again
+        return again
+
     def close(self) -> None:
         self._publisher.close()
 
@@ -95,13 +113,15 @@ class Dispatcher:
         return Shipment(message, self._usual_way if route is None else self._way(route))
 
     def _way(self, route: Mapping[str, Any]) -> Way:
-        exchange = route.get("exchange", "")
+        exchange, queue = route.get("exchange", ""), route.get("queue", routing.ANY)
+        headers = route.get("headers", {})
+        # The default exchange routes by the name of the queue.
+        key = self._usual_way.routing_key if queue == routing.ANY else queue
         return Way(
-            # The default exchange routes by the name of the queue.
-            routing_key=route.get("routing_key", "") if exchange else route.get("queue", self._usual_way.routing_key),
+            routing_key=route.get("routing_key", "") if exchange else key,
             exchange=exchange,
             priority=route.get("priority"),
-            headers=route.get("headers", {}),
+            headers=routing.asked(headers) if exchange == routing.LABELS else headers,
         )
 
 
@@ -114,6 +134,8 @@ class DispatchThread(threading.Thread):
         self._work = threading.Event()
         self._stopping = threading.Event()
         self._said_at: float | None = None
+        self._look_at = 0.0
+        self.broker_away_since: datetime | None = None
 
     def wake(self) -> None:
         self._work.set()
@@ -129,12 +151,16 @@ class DispatchThread(threading.Thread):
         try:
             while not self._stopping.is_set():
                 try:
+                    self._look()
                     if not self._dispatcher.send_due(timezone.now()):
                         self._work.wait(POLL)
                         self._work.clear()
                     self._works()
                     pause = FIRST_PAUSE
                 except (BrokerUnavailable, DatabaseError) as error:
+                    if isinstance(error, BrokerUnavailable):
+                        self.broker_away_since = self.broker_away_since or timezone.now()
+                    self._look_at = 0.0
                     self._fails(error)
                     connection.close_if_unusable_or_obsolete()
                     self._stopping.wait(pause)
@@ -142,6 +168,14 @@ class DispatchThread(threading.Thread):
         finally:
             self._dispatcher.close()
             connection.close()
+
+    def _look(self) -> None:
+        if time.monotonic() < self._look_at:
+            return
+        if again := self._dispatcher.look_at_broker(timezone.now()):
+            logger.warning("the broker was restarted: %s runs that wait at it are sent again", again)
+        self.broker_away_since = None
+        self._look_at = time.monotonic() + LOOK_EVERY
 
     def _fails(self, error: Exception) -> None:
         now = time.monotonic()

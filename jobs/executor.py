@@ -1,81 +1,124 @@
 """A run's life in the worker, as one straight line: claim, execute in a child process, finish."""
 
 import contextlib
-import json
 import logging
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import replace
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import catalogue, claims, lending, stopping
-from jobs.claims import Claim, Hold, Outcome
-from jobs.models import Run, RunOutput
-from jobs.output import OutputBuffer
+from jobs import catalogue, claims, in_worker, leftovers, lending, parents, progress_file, stopping, vault
+from jobs.claims import Claim, Outcome, Rules
+from jobs.execution import Execution, Orders
+from jobs.masking import Patterns
+from jobs.models import Run
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
-from scheduler_app import platforms
+from jobs.task_jobs import TaskJob
+from jobs.vault import SecretError
+from scheduler_app import platforms, pulse
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PACE = 0.2
-LOOK_EVERY = 1.0
-RENEWALS_A_LEASE = 3
-# Between asking the job's processes to end and killing them.
-GRACE = 5.0
-# What a job leaves running in the background may print this long after the job itself has ended.
-LEFTOVERS = 1.0
-READ_SIZE = 64 * 1024
 INSIST_EVERY = 2.0
+# Without these hardly any program works: where programs and files are, who one is, the language, the time zone.
+ALWAYS_PASSED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV"),
+    *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "USERNAME"),
+    *("APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES*", "HOMEDRIVE", "HOMEPATH", "NUMBER_OF_PROCESSORS"),
+)
 
 
 def execute(run_id: int, attempt: int, *, worker: str) -> None:
     """Run what the run says, if this worker gets it; nothing happens otherwise."""
-    lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
-    held = insist(lambda: claims.claim(run_id, attempt, worker=worker, lease=lease, now=timezone.now()), run_id)
-    if held is None:
+    run = insist(lambda: claims.waiting(run_id, attempt), run_id)
+    if run is None:
         logger.info("Run %s, attempt %s: nothing to do, it is taken or has ended", run_id, attempt)
         return
-    logger.info("Run %s starts: %s (%s)", run_id, held.run.schedule_name or "by hand", held.run.job)
-    outcome = _outcome(held, lease)
+    problem: Outcome | None = None
+    try:
+        job = catalogue.registry().get(run.job)
+        job.validate(run.parameters)
+        parameters, secrets = vault.revealed(job, run.parameters)
+    except (UnknownJob, ParameterError, SecretError) as error:
+        problem = Outcome(State.FAILED, str(error))
+    if problem is not None:
+        _finish(insist(lambda: _claim(run, worker, None, None), run_id), problem)
+        return
+    if isinstance(job, TaskJob):
+        _execute_here(run, job, parameters, Patterns(secrets), worker)
+        return
+    with _progress_file() as file:
+        _execute(run, job, _orders(job, parameters, secrets), worker, file)
+
+
+def _execute_here(run: Run, job: TaskJob, parameters: dict[str, Any], hidden: Patterns, worker: str) -> None:
+    held = insist(lambda: _claim(run, worker, job, None), run.pk)
+    if held is not None:
+        logger.info("Run %s starts here: %s (%s)", run.pk, run.schedule_name or "by hand", run.job)
+        lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
+        _finish(held, in_worker.outcome(held, job, lease, parameters, hidden))
+
+
+def _execute(run: Run, job: Job, orders: Orders, worker: str, progress_file: Path) -> None:
+    """Start a process for *run*, claim it, and only then tell the process what to do."""
+    try:
+        # It imports what it needs while the claim is made, and waits: the end of its pipe means that it was not wanted.
+        tree = platforms.spawn(
+            [sys.executable, "-P", "-m", "jobs.child"], env=_environment(run, progress_file), cwd=Path.home()
+        )
+    except OSError as error:
+        problem = Outcome(State.FAILED, f"cannot start a process for the job: {error}")
+        _finish(insist(lambda: _claim(run, worker, job, None), run.pk), problem)
+        return
+    outcome: Outcome | None = None
+    try:
+        held = insist(lambda: _claim(run, worker, job, tree), run.pk)
+        if held is not None:
+            logger.info("Run %s starts: %s (%s)", run.pk, run.schedule_name or "by hand", run.job)
+            lease = timedelta(seconds=settings.SCHEDULER.worker.lease)
+            outcome = Execution(held, job, tree, orders, lease=lease, progress_file=progress_file).outcome()
+    finally:
+        tree.kill()
+        tree.close()
+        for pipe in (tree.popen.stdin, tree.popen.stdout, tree.popen.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what it did not read is of no use any more
+                    pipe.close()
+    _finish(held, outcome)
+
+
+def _claim(run: Run, worker: str, job: Job | None, tree: platforms.ProcessTree | None) -> Claim | None:
+    return claims.claim(
+        run.pk,
+        run.attempt,
+        worker=worker,
+        lease=timedelta(seconds=settings.SCHEDULER.worker.lease),
+        now=timezone.now(),
+        rules=claims.NO_RULES if job is None else Rules(1 + job.options.retries, job.options.retry),
+        process=None if tree is None else leftovers.process_of(tree),
+    )
+
+
+def _finish(held: Claim | None, outcome: Outcome | None) -> None:
+    if held is None:
+        return
+    run_id = held.run.pk
     if outcome is None or not insist(lambda: claims.finish(held, outcome, now=timezone.now()), run_id):
         logger.warning("Run %s is no longer this worker's; its outcome here is not recorded", run_id)
         return
     logger.info("Run %s %s%s", run_id, outcome.state.label.lower(), f": {outcome.reason}" if outcome.reason else "")
-
-
-def _outcome(held: Claim, lease: timedelta) -> Outcome | None:
-    run = held.run
-    try:
-        job = catalogue.registry().get(run.job)
-        job.validate(run.parameters)
-    except (UnknownJob, ParameterError) as problem:
-        return Outcome(State.FAILED, str(problem))
-    try:
-        tree = platforms.spawn([sys.executable, "-P", "-m", "jobs.child"], env=_environment(run), cwd=Path.home())
-    except OSError as problem:
-        return Outcome(State.FAILED, f"cannot start a process for the job: {problem}")
-    try:
-        return _Execution(held, job, tree, lease).outcome()
-    finally:
-        tree.kill()
-        tree.close()
-        if tree.popen.stdin is not None:
-            with contextlib.suppress(OSError):  # what it did not read is of no use any more
-                tree.popen.stdin.close()
 
 
 def insist(action: Callable[[], T], run_id: int) -> T:
@@ -84,6 +127,7 @@ def insist(action: Callable[[], T], run_id: int) -> T:
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.
     """
     while True:
+        pulse.show()
         try:
             return action()
         except DatabaseError as error:
@@ -93,170 +137,38 @@ def insist(action: Callable[[], T], run_id: int) -> T:
                 raise
 
 
-def _environment(run: Run) -> dict[str, str]:
+@contextlib.contextmanager
+def _progress_file() -> Iterator[Path]:
+    """Give a path at which a job may say how far it has come; what it leaves there is removed."""
+    folder = settings.SCHEDULER_PATHS.progress
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / uuid.uuid4().hex
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _environment(run: Run, file: Path) -> dict[str, str]:
     """Return what the job sees: the worker's environment without the scheduler's own settings and secrets."""
+    allowed = settings.SCHEDULER.jobs.environment
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("SCHEDULER_") and name != "DJANGO_SETTINGS_MODULE"
+        if not name.startswith("SCHEDULER_")
+        and name != "DJANGO_SETTINGS_MODULE"
+        and (not allowed or any(fnmatchcase(name, pattern) for pattern in (*allowed, *ALWAYS_PASSED)))
     }
     return inherited | {
         "SCHEDULER_RUN_ID": str(run.pk),
         "SCHEDULER_SCHEDULE": run.schedule_name,
         "SCHEDULER_FIRE_TIME": run.fire_time.isoformat() if run.fire_time else "",
         "SCHEDULER_ATTEMPT": str(run.attempt),
+        progress_file.VARIABLE: str(file),
+        **parents.environment(run),
     }
 
 
-class _Execution:
-    """One child process from its first line to its outcome."""
-
-    def __init__(self, held: Claim, job: Job, tree: platforms.ProcessTree, lease: timedelta) -> None:
-        self._held = held
-        self._job = job
-        self._tree = tree
-        self._lease = lease
-        limit = held.run.time_limit or job.timeout
-        self._time_limit = limit.total_seconds() if limit else None
-        self._output = OutputBuffer(settings.SCHEDULER.jobs.output_limit)
-        self._news = threading.Event()
-        self._started = time.monotonic()
-        self._look_at = self._started + LOOK_EVERY
-        self._renew_at = self._started + lease.total_seconds() / RENEWALS_A_LEASE
-        self._lost = False
-
-    def outcome(self) -> Outcome | None:
-        """Return how the child ended, or None when the run was taken from this worker."""
-        popen = self._tree.popen
-        assert popen.stdout is not None and popen.stderr is not None  # noqa: S101, PT018 - spawned with pipes
-        readers = [
-            self._read(popen.stdout, RunOutput.Stream.STDOUT),
-            self._read(popen.stderr, RunOutput.Stream.STDERR),
-        ]
-        self._hand_over()
-        ended_by_us = self._watch(readers)
-        code = popen.wait()
-        self._tree.kill()
-        for reader in readers:
-            reader.join(LEFTOVERS)
-        self._guarded(self._save_output)
-        if self._lost:
-            return None
-        outcome = ended_by_us or _of_exit(code)
-        return replace(
-            outcome,
-            exit_code=outcome.exit_code if outcome.exit_code is not None else _shell_code(code),
-            output_size=self._output.size,
-            output_dropped=self._output.dropped,
-        )
-
-    def _hand_over(self) -> None:
-        run = self._held.run
-        folder = settings.SCHEDULER_PATHS.jobs
-        lent = lending.lent_to(self._job)
-        line = json.dumps({"job": run.job, "parameters": run.parameters, "folder": str(folder), "lent": lent})
-        stdin = self._tree.popen.stdin
-        assert stdin is not None  # noqa: S101 - spawned with pipes
-        try:
-            stdin.write(line.encode() + b"\n")
-            stdin.flush()
-        except OSError:
-            # It ended before it read; its exit code and what it printed tell why.
-            logger.debug("run %s: the child did not read its orders", run.pk)
-
-    def _watch(self, readers: list[threading.Thread]) -> Outcome | None:
-        """Keep the lease and the output until the child and its pipes are done; return why we ended it, if we did."""
-        why: Outcome | None = None
-        give_up_at: float | None = None
-        while True:
-            self._news.wait(PACE)
-            self._news.clear()
-            now = time.monotonic()
-            ended = self._tree.popen.poll() is not None
-            reading = any(reader.is_alive() for reader in readers)
-            if ended and not reading:
-                return why
-            self._guarded(self._save_output)
-            if ended and give_up_at is None:
-                give_up_at = now + LEFTOVERS
-            if why is None and not ended:
-                why = self._reason_to_end(now)
-                if why is not None:
-                    self._tree.terminate()
-                    give_up_at = now + GRACE
-            if give_up_at is not None and now >= give_up_at:
-                self._tree.kill()
-                return why
-
-    def _reason_to_end(self, now: float) -> Outcome | None:
-        if self._time_limit is not None and now - self._started >= self._time_limit:
-            return Outcome(State.TIMED_OUT, f"took longer than its time limit of {self._time_limit:g} s")
-        if stopping.is_over():
-            return Outcome(State.INTERRUPTED, "the worker was stopped before the job had ended")
-        if now < self._look_at:
-            return None
-        self._look_at = now + LOOK_EVERY
-        hold = self._guarded(self._ask)
-        if hold is Hold.LOST:
-            self._lost = True
-            return Outcome(State.INTERRUPTED)
-        if hold is Hold.CANCEL:
-            reason = Run.objects.filter(pk=self._held.run.pk).values_list("reason", flat=True).first()
-            return Outcome(State.CANCELLED, reason or "")
-        return None
-
-    def _ask(self) -> Hold:
-        now = time.monotonic()
-        if now < self._renew_at:
-            return claims.look(self._held)
-        self._renew_at = now + self._lease.total_seconds() / RENEWALS_A_LEASE
-        return claims.renew(self._held, lease=self._lease, now=timezone.now())
-
-    def _save_output(self) -> None:
-        changes = self._output.changes()
-        run_id = self._held.run.pk
-        try:
-            if changes.dropped:
-                RunOutput.objects.filter(run_id=run_id, number__range=changes.dropped).delete()
-            if changes.added:
-                RunOutput.objects.bulk_create(
-                    RunOutput(run_id=run_id, number=piece.number, stream=piece.stream, data=bytes(piece.data))
-                    for piece in changes.added
-                )
-        except DatabaseError:
-            self._output.undo(changes)
-            raise
-
-    def _guarded(self, action: Callable[[], Any]) -> Any:
-        """Do *action*; while the database is away the job goes on, and the lease decides what becomes of it."""
-        try:
-            return action()
-        except DatabaseError as error:
-            logger.warning("run %s: the database does not answer: %s", self._held.run.pk, error)
-            connection.close_if_unusable_or_obsolete()
-            return None
-
-    def _read(self, pipe: IO[bytes], stream: int) -> threading.Thread:
-        def read() -> None:
-            with pipe:
-                # read1 returns what is there; Popen's pipes are BufferedReaders.
-                while data := pipe.read1(READ_SIZE):  # type: ignore[attr-defined]
-                    self._output.feed(stream, data)
-            self._news.set()
-
-        thread = threading.Thread(target=read, name=f"run-{self._held.run.pk}-{stream}", daemon=True)
-        thread.start()
-        return thread
-
-
-def _of_exit(code: int) -> Outcome:
-    if code == 0:
-        return Outcome(State.SUCCEEDED)
-    if code < 0:
-        return Outcome(State.FAILED, f"ended by signal {signal.Signals(-code).name}")
-    return Outcome(State.FAILED, f"exit code {code}")
-
-
-def _shell_code(code: int) -> int:
-    """Return the exit code as a shell tells it: 128 + the signal's number for a killed process (POSIX, sh(1))."""
-    return code if code >= 0 else 128 - code
+def _orders(job: Job, parameters: dict[str, Any], secrets: list[str]) -> Orders:
+    lent = lending.lent_to(job)
+    return Orders(parameters, lent, Patterns([*secrets, *filter(None, [lent.get("password")])]))

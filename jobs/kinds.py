@@ -6,13 +6,14 @@ import, which is more than the rest of a child's start. The model in `jobs.model
 """
 
 import contextlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from jobs.durations import format_duration, parse_duration
 from jobs.errors import near_names
@@ -30,6 +31,7 @@ KindName = Literal[
     "path",
     "duration",
     "size",
+    "json",
     "secret",
     "code",
 ]
@@ -53,6 +55,24 @@ class Refused(ValueError):  # noqa: N818 - says more than RefusedError
         self.reason = reason
         self.at = at
         self.shown = shown
+
+
+class SecretReference(NamedTuple):
+    """A secret by its name: what is stored in place of its value, as `{"secret": name}` in JSON."""
+
+    name: str
+
+    @classmethod
+    def of(cls, value: object) -> "SecretReference | None":
+        """Return what the JSON *value* refers to; None when it is no reference."""
+        if isinstance(value, SecretReference):
+            return value
+        if isinstance(value, Mapping) and set(value) == {"secret"} and isinstance(value["secret"], str):
+            return cls(value["secret"])
+        return None
+
+    def to_json(self) -> dict[str, str]:
+        return {"secret": self.name}
 
 
 def show(value: object) -> str:
@@ -87,6 +107,16 @@ class Kind:
     def show(self, value: object) -> str:
         return show(value)
 
+    @property
+    def is_secret(self) -> bool:
+        """Tell whether its values are secrets, or hold some."""
+        return False
+
+    def map_secrets(self, value: Any, change: Callable[[Any], Any]) -> Any:
+        """Return the JSON *value* with *change* applied to each secret in it."""
+        del change
+        return value
+
 
 class Text(Kind):
     name: ClassVar[KindName] = "text"
@@ -108,7 +138,10 @@ class Code(Text):
 
 
 class Secret(Kind):
-    """pydantic's SecretStr. Its JSON is the plain text: whoever stores it must protect it."""
+    """A reference to a stored secret, or a SecretText or pydantic's SecretStr, whose JSON is the plain text.
+
+    `jobs.vault` keeps the plain text out of what is stored, and puts it in place of the reference for the run.
+    """
 
     name: ClassVar[KindName] = "secret"
 
@@ -116,20 +149,29 @@ class Secret(Kind):
         self._secret_type = secret_type
 
     def parse(self, value: object) -> Any:
+        if reference := SecretReference.of(value):
+            return reference
         if hasattr(value, "get_secret_value"):
             value = value.get_secret_value()
         if not isinstance(value, str):
-            raise Refused("a text is needed")
+            raise Refused('a text is needed, or {"secret": "the name of a stored one"}')
         return self._secret_type(_storable(value))
 
     def to_json(self, value: Any) -> Any:
-        return value.get_secret_value()
+        return value.to_json() if isinstance(value, SecretReference) else value.get_secret_value()
 
     def is_blank(self, value: Any) -> bool:
-        return not value.get_secret_value()
+        return not (value.name if isinstance(value, SecretReference) else value.get_secret_value())
 
     def show(self, value: object) -> str:
         return "nothing" if value in (None, "") else MASK
+
+    @property
+    def is_secret(self) -> bool:
+        return True
+
+    def map_secrets(self, value: Any, change: Callable[[Any], Any]) -> Any:
+        return change(value)
 
 
 class Number(Kind):
@@ -224,6 +266,19 @@ class Size(Kind):
         return format_size(value)
 
 
+class Json(Kind):
+    """Any value that JSON has, unchanged."""
+
+    name: ClassVar[KindName] = "json"
+
+    def parse(self, value: object) -> Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise Refused('a JSON value is needed, such as 5, "text", [1, 2] or {"name": 1}') from None
+        return _all_storable(value)
+
+
 class Choice(Kind):
     """A Literal or an Enum. JSON keeps the value; an Enum's name where a value is neither text nor whole number."""
 
@@ -273,7 +328,14 @@ class List(Kind):
         return sorted(items, key=str) if isinstance(value, set | frozenset) else items
 
     def show(self, value: object) -> str:
-        return MASK if isinstance(self._item, Secret) else show(value)
+        return MASK if self.is_secret else show(value)
+
+    @property
+    def is_secret(self) -> bool:
+        return self._item.is_secret
+
+    def map_secrets(self, value: Any, change: Callable[[Any], Any]) -> Any:
+        return [self._item.map_secrets(item, change) for item in value] if isinstance(value, list) else value
 
 
 class NameMapping(Kind):
@@ -296,7 +358,25 @@ class NameMapping(Kind):
         return {key: self._item.to_json(item) for key, item in value.items()}
 
     def show(self, value: object) -> str:
-        return MASK if isinstance(self._item, Secret) else show(value)
+        return MASK if self.is_secret else show(value)
+
+    @property
+    def is_secret(self) -> bool:
+        return self._item.is_secret
+
+    def map_secrets(self, value: Any, change: Callable[[Any], Any]) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: self._item.map_secrets(item, change) for key, item in value.items()}
+
+
+def holds_reference(value: Any) -> bool:
+    """Tell whether the parsed *value* is or holds a reference, of which no rule can know the text."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple | set | frozenset) and not isinstance(value, SecretReference):
+        return any(isinstance(item, SecretReference) for item in value)
+    return isinstance(value, SecretReference)
 
 
 def _part(kind: Kind, value: object, at: str) -> Any:
@@ -304,6 +384,14 @@ def _part(kind: Kind, value: object, at: str) -> Any:
         return kind.parse(value)
     except Refused as error:
         raise Refused(error.reason, at=at, shown=kind.show(value)) from None
+
+
+def _all_storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, dict):
+        return {_storable(str(key)): _all_storable(item) for key, item in value.items()}
+    return [_all_storable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _storable(text: str) -> str:

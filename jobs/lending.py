@@ -1,8 +1,11 @@
 """Which built-in job gets which part of the configuration: through the pipe, as nothing of it is in its environment."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+from celery import current_app
 from django.conf import settings
 
 from jobs.registry import Job
@@ -21,4 +24,22 @@ def _mail() -> dict[str, Any]:
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
 
 
-_LENT: dict[str, Callable[[], dict[str, Any]]] = {"send_email": _mail}
+def _calls() -> dict[str, Any]:
+    return {"allowed": list(settings.SCHEDULER.jobs.allowed_addresses), "own_ports": sorted(_own_ports())}
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield the ports of the web server, the broker and the database; they count on this machine's addresses only."""
+    port = settings.SCHEDULER.web.port
+    with contextlib.suppress(OSError, ValueError):  # chosen at the start; without a start nothing listens
+        port = port or int(settings.SCHEDULER_PATHS.web_port.read_text())
+    broker = urlsplit(str(current_app.conf.broker_url or "").partition(";")[0])
+    database = settings.DATABASES["default"]
+    yield from filter(None, (port, broker.port, int(str(database.get("PORT") or 0))))
+
+
+_LENT: dict[str, Callable[[], dict[str, Any]]] = {
+    "call_web_address": _calls,
+    "call_webhook": _calls,
+    "send_email": _mail,
+}

@@ -20,10 +20,13 @@ def create_model(name: str, fields: Iterable[parameters.Field]) -> type[BaseMode
         # pydantic keeps names such as "json" and "copy" for itself, and warns.
         own_name = f"{parameter.name}_" if hasattr(BaseModel, parameter.name) else parameter.name
         default = ... if parameter.required else field.parse(parameter.default)
-        accepted: Any = Annotated[field.annotation, BeforeValidator(field.parse), PlainSerializer(field.to_json)]
+        annotation = Any if parameter.secret else field.annotation  # a secret's name fits where its text does
+        accepted: Any = Annotated[annotation, BeforeValidator(field.parse), PlainSerializer(field.to_json)]
         if parameter.kind == "duration":  # pydantic would describe it as ISO 8601's "PT10M"
             accepted = Annotated[accepted, WithJsonSchema({"type": "string", "examples": ["10m", "1h 30m"]})]
-        if parameter.kind == "size":
+        elif parameter.kind == "secret":
+            accepted = Annotated[accepted, WithJsonSchema(_SECRET)]
+        elif parameter.kind == "size":
             accepted = Annotated[accepted, WithJsonSchema({"type": "string", "examples": ["500MB", "20GB"]})]
         definitions[own_name] = (
             accepted,
@@ -31,3 +34,11 @@ def create_model(name: str, fields: Iterable[parameters.Field]) -> type[BaseMode
         )
     config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=False)
     return pydantic_create_model(f"{name}_parameters", __config__=config, **definitions)
+
+
+_SECRET = {
+    "anyOf": [
+        {"type": "string", "format": "password", "writeOnly": True},
+        {"type": "object", "properties": {"secret": {"type": "string"}}, "required": ["secret"]},
+    ]
+}

@@ -11,6 +11,11 @@ from jobs.states import ACTIVE, FINAL, WAITING, State
 class Origin(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     MANUAL = "manual", "By hand"
+    CHAIN = "chain", "Another run"
+
+
+# In `Run.machine`: the record of a fire that every machine has a run of its own for.
+EVERY_MACHINE = "*"
 
 
 class Run(models.Model):
@@ -37,8 +42,14 @@ class Run(models.Model):
     covers_until = models.DateTimeField(null=True, blank=True)
     covers = models.PositiveIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(default=1)
-    # How often it may be started when a crash interrupts it; every attempt is a row of its own.
+    # How often it may be tried in all; every attempt is a row of its own.
     max_attempts = models.PositiveSmallIntegerField(default=1)
+    # On what terms it runs; see jobs.terms. One column for what most runs have nothing of.
+    terms = models.JSONField(null=True, blank=True, editable=False)
+    # The one machine that it is for, EVERY_MACHINE, or empty: any.
+    machine = models.CharField(max_length=64, blank=True, editable=False)
+    # The run of every machine that this is one machine's part of.
+    part_of = models.BigIntegerField(null=True, blank=True, editable=False)
     # Of the runs with one key, one runs at a time; NULL = beside any other.
     exclusive_key = models.CharField(max_length=100, null=True, blank=True, editable=False)  # noqa: DJ001 - NULLs differ
 
@@ -72,7 +83,13 @@ class Run(models.Model):
         permissions = [("run_command", "Can schedule commands (runs programs as the service's user)")]
         constraints = [
             # The identity of a fire. Runs without a fire time (started by hand) are all different: NULLs are distinct.
-            models.UniqueConstraint(fields=["schedule", "fire_time", "attempt"], name="jobs_run_fire"),
+            models.UniqueConstraint(
+                fields=["schedule", "fire_time", "attempt"], name="jobs_run_fire", condition=Q(part_of=None)
+            ),
+            # One run a machine, however often the machine hears of it.
+            models.UniqueConstraint(
+                fields=["part_of", "machine", "attempt"], name="jobs_run_part", condition=Q(part_of__isnull=False)
+            ),
             # Never two at once, whatever anybody decided before: the second claim fails.
             models.UniqueConstraint(
                 fields=["exclusive_key"], name="jobs_run_one_at_a_time", condition=Q(state=State.RUNNING)
@@ -109,6 +126,12 @@ class Run(models.Model):
                 name="jobs_run_held",
                 condition=Q(finished_at=None, dispatch_at=None),
             ),
+            # claims.end_whole
+            models.Index(
+                fields=["expires_at"],
+                name="jobs_run_every_machine",
+                condition=Q(finished_at=None, machine=EVERY_MACHINE),
+            ),
             # history filtered by state, newest first; claims.interrupt_expired
             models.Index(fields=["state", "-id"], name="jobs_run_by_state"),
             # a schedule's own history, newest first
@@ -117,6 +140,21 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"Run {self.pk}: {self.schedule_name or self.job}"
+
+
+class ChainedRun(models.Model):
+    """A run that another one has started when it ended: once for each pair of a run and a schedule that follows."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="chained")
+    # History outlives what it came from, as in Run.
+    parent = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, related_name="followed_by")
+    follower = models.ForeignKey(PeriodicTask, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["parent", "follower"], name="jobs_chainedrun_once")]
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id}, started by run {self.parent_id}"
 
 
 class RunOutput(models.Model):
@@ -152,6 +190,8 @@ class Service(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    # NULL while it reaches the broker.
+    broker_away_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"
@@ -166,8 +206,28 @@ class RefusedMessage(models.Model):
     reason = models.TextField("why")
     size = models.PositiveBigIntegerField()
     beginning = models.TextField(blank=True)
+    # Of a run that has ended: mostly the broker's or beat's own doing.
+    repeat = models.BooleanField(default=False)
     # Of a flood only a part is listed.
     unlisted = models.PositiveBigIntegerField("more before it, not listed", default=0)
 
     def __str__(self) -> str:
         return f"Refused message {self.pk}"
+
+
+class Secret(models.Model):
+    """A password, key or the like, encrypted; parameters name it. `jobs.vault` alone reads and writes the value."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.CharField(max_length=500, blank=True)
+    sealed = models.BinaryField(editable=False)
+    # Of the key it is encrypted with: tells "another key" from "damaged".
+    key_id = models.CharField(max_length=16, editable=False)
+    changed_at = models.DateTimeField("last changed", default=timezone.now, editable=False)
+    changed_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

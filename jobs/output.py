@@ -50,6 +50,8 @@ class OutputBuffer:
 
     def feed(self, stream: int, data: bytes) -> None:
         """Take *data* that arrived on *stream* (1 = stdout, 2 = stderr)."""
+        if not data:
+            return
         with self._lock:
             self.size += len(data)
             if self._head_room:

@@ -1,11 +1,12 @@
 """The signature of a function as typed parameters: what a form, the API and the command line ask for.
 
-Allowed types: str, int, float, bool, pathlib.Path, datetime.timedelta, pydantic.SecretStr, a Literal or an Enum of
-texts or whole numbers, list[…], set[…] or tuple[…, ...] of these, dict[str, …] of these, and "… | None" of all of
-them, which makes a parameter optional. `Annotated` adds the marks below, or pydantic's own constraints, such as
+Allowed types: str, int, float, bool, pathlib.Path, datetime.timedelta, SecretText or pydantic.SecretStr, a Literal or
+an Enum of texts or whole numbers, list[…], set[…] or tuple[…, ...] of these, dict[str, …] of these, and "… | None" of
+all of them, which makes a parameter optional. `Annotated` adds the marks below, or pydantic's own constraints, such as
 `Annotated[int, Field(ge=1)]`.
 """
 
+import functools
 import sys
 import types
 import typing
@@ -18,9 +19,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from jobs import docstrings, kinds
 from jobs.errors import JobDefinitionError, ParameterError, near_names
 from jobs.kinds import Kind, KindName, Refused
+from jobs.secret_text import SecretText
 
 _ALLOWED_TYPES = (
-    "str, int, float, bool, Path, timedelta, SecretStr, Literal, Enum, list[…], set[…], tuple[…, ...], dict[str, …]"
+    "str, int, float, bool, Path, timedelta, SecretText, Literal, Enum, list[…], set[…], tuple[…, ...], dict[str, …]"
     ' or one of them with "| None"'
 )
 _PLAIN: dict[object, Callable[[], Kind]] = {
@@ -30,6 +32,8 @@ _PLAIN: dict[object, Callable[[], Kind]] = {
     bool: kinds.Switch,
     Path: kinds.FilePath,
     timedelta: kinds.Duration,
+    Any: kinds.Json,
+    SecretText: lambda: kinds.Secret(SecretText),
 }
 _HAS_ARGS = 0x04  # inspect.CO_VARARGS and CO_VARKEYWORDS; importing inspect would cost every run 5 ms
 _HAS_KWARGS = 0x08
@@ -97,6 +101,7 @@ class Parameter(NamedTuple):
     help: str
     choices: tuple[tuple[str, str], ...] = ()
     language: str = ""  # of kind "code"
+    secret: bool = False  # its values are secrets, or lists or mappings of some
 
 
 class Field(NamedTuple):
@@ -116,6 +121,8 @@ class Field(NamedTuple):
         parsed = self.kind.parse(value)
         if self.parameter.required and self.kind.is_blank(parsed):
             raise Refused("it must not be empty")
+        if self.parameter.secret and kinds.holds_reference(parsed):  # checked when the run has the text
+            return parsed
         for check in self.checks:
             try:
                 check(parsed)
@@ -152,8 +159,9 @@ def read_fields(function: Callable[..., object], description: docstrings.Descrip
         inner = inner.__wrapped__
     where = f"cannot use {function.__name__}() as a job"
     code = inner.__code__
-    count = code.co_argcount + code.co_kwonlyargcount
-    names: tuple[str, ...] = code.co_varnames
+    bound = int(isinstance(inner, types.MethodType))  # the object that it belongs to is given already
+    count = code.co_argcount + code.co_kwonlyargcount - bound
+    names: tuple[str, ...] = code.co_varnames[bound:]
     if code.co_posonlyargcount:
         raise JobDefinitionError(f"{where}: its parameter {names[0]!r} is positional-only; remove the / after it")
     if code.co_flags & _HAS_ARGS:
@@ -165,10 +173,19 @@ def read_fields(function: Callable[..., object], description: docstrings.Descrip
         raise JobDefinitionError(
             f"{where}: its parameter '**{last}' has no names a form could ask for; use dict[str, str]"
         )
-    positional = names[: code.co_argcount]
+    positional = names[: code.co_argcount - bound]
     defaults = dict(zip(reversed(positional), reversed(inner.__defaults__ or ()), strict=False))
     defaults.update(inner.__kwdefaults__ or {})
     return tuple(_field(inner, name, defaults, description.help.get(name, ""), where) for name in names[:count])
+
+
+def is_supported(function: Callable[..., object], name: str) -> bool:
+    """Tell whether the type that *function* gives its parameter *name* is one that a form can ask for."""
+    try:
+        _analysed(_evaluated(function, name, ""), "")
+    except JobDefinitionError:
+        return False
+    return True
 
 
 def parse(fields: Iterable[Field], values: object) -> dict[str, Any]:
@@ -201,6 +218,18 @@ def for_call(fields: Iterable[Field], parsed: Mapping[str, Any]) -> dict[str, An
     """Return what `parse` returned as the function gets it."""
     values = {field.parameter.name: (field.kind, parsed[field.parameter.name]) for field in fields}
     return {name: None if value is None else kind.for_call(value) for name, (kind, value) in values.items()}
+
+
+def map_secrets(
+    fields: Iterable[Field], values: Mapping[str, Any], change: Callable[[str, Any], Any]
+) -> dict[str, Any]:
+    """Return the JSON *values* with `change(label, secret)` in place of each secret."""
+    changed = dict(values)
+    for field in fields:
+        name, label = field.parameter.name, field.parameter.label
+        if field.parameter.secret and values.get(name) is not None:
+            changed[name] = field.kind.map_secrets(values[name], functools.partial(change, label))
+    return changed
 
 
 def _unknown(name: object, known: Mapping[str, Field]) -> str:
@@ -244,6 +273,7 @@ def _field(
         help=help_text,
         choices=kind.choices,
         language=next((mark.language for mark in metadata if isinstance(mark, Code)), ""),
+        secret=kind.is_secret,
     )
     checks = tuple(mark.function for mark in metadata if isinstance(mark, Check))
     field = Field(parameter, kind, annotation, optional, checks, constrained=bool(foreign))

@@ -6,15 +6,21 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from amqp.exceptions import NotFound
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from jobs import topology
+from jobs.broker_memory import Marker
 from jobs.envelope import Envelope, EnvelopeError, Way
 from jobs.messages import Message, run_of
+from jobs.queue_repair import Refusals
+from scheduler_app import routing
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +31,7 @@ SILENCE_TIMEOUT = 5.0
 # Handed to the socket together: the broker begins with the first while the next ones are written.
 TOGETHER = 100
 MOST_ENVELOPES = 1_000
+NACKED = "the broker refused the message; it is sent again"
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - a state of the world that comes and goes, not a mistake
@@ -46,9 +53,12 @@ class Receipt:
 
 
 class Publisher:
-    """Publishes to the broker of *app*; not thread-safe, one a thread."""
+    """Publishes to the broker of *app*; not thread-safe, one a thread.
 
-    def __init__(self, app: Celery, key: str) -> None:
+    *owns_broker* says that nobody else uses it: a queue that refuses everything may be deleted and made anew.
+    """
+
+    def __init__(self, app: Celery, key: str, *, owns_broker: bool = False) -> None:
         self._app = app
         self._key = key
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
@@ -57,8 +67,12 @@ class Publisher:
         self._sequence = 0
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()
         self._refused: dict[int, str] = {}
+        self._shipments: Sequence[Shipment] = ()
         self._exchanges: set[str] = set()
         self._envelopes: dict[tuple[object, ...], Envelope] = {}
+        self._queue = str(app.conf.task_default_queue)
+        self._marker = Marker(self._queue)
+        self._refusals = Refusals() if owns_broker else None
 
     def publish(self, shipments: Sequence[Shipment]) -> Receipt:
         """Send the batch and wait until the broker has taken it over.
@@ -66,18 +80,25 @@ class Publisher:
         Raises BrokerUnavailable; then none, some or all of the batch may have arrived, and sending it
         again is harmless, because only one claim of a run succeeds.
         """
-        self._refused = {}
-        try:
-            self._connect()
+        self._refused, self._shipments = {}, shipments
+        with self._connected():
             if self._speaks_amqp():
                 self._send_and_wait(shipments)
+                self._make_queue_anew_when_it_is_useless(shipments)
             else:
                 self._store_together(shipments)
-        except self._lost() as error:
-            self.close()
-            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
         ids = [shipment.message.run_id for shipment in shipments]
         return Receipt([run_id for run_id in ids if run_id not in self._refused], self._refused)
+
+    def has_been_forgotten(self) -> bool:
+        """Ask the broker whether it was restarted or made anew since remember(); raises BrokerUnavailable."""
+        with self._connected():
+            return self._marker.is_missing(self._connection.default_channel)
+
+    def remember(self) -> None:
+        """Have the broker remember us from now on; raises BrokerUnavailable."""
+        with self._connected():
+            self._marker.put(self._connection.default_channel)
 
     def close(self) -> None:
         """Drop the connection; the next publish makes a new one."""
@@ -91,6 +112,15 @@ class Publisher:
                 connection.collect(socket_timeout=1)
             except (*connection.connection_errors, *connection.channel_errors, OSError):
                 logger.debug("the broker's connection was gone before it was closed", exc_info=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            self._connect()
+            yield
+        except self._lost() as error:
+            self.close()
+            raise BrokerUnavailable(f"cannot send to the broker at {self._address()}: {error}") from error
 
     def _lost(self) -> tuple[type[BaseException], ...]:
         connection = self._connection or self._app.connection_for_write()
@@ -108,8 +138,8 @@ class Publisher:
             # For all that is sent and read from here on, also where py-amqp itself would wait for ever.
             self._connection.connection.transport.sock.settimeout(SILENCE_TIMEOUT)
         self._channel = self._connection.channel()
-        for queue in self._app.amqp.queues.values():
-            queue(self._channel).declare()
+        for part in topology.foundation(quorum=self._app.conf.task_default_queue_type == "quorum"):
+            part(self._channel).declare()
         if self._speaks_amqp():
             self._sequence = 0
             self._channel.confirm_select()
@@ -128,10 +158,7 @@ class Publisher:
         for shipment in shipments:
             way, run_id = shipment.way, shipment.message.run_id
             if way.exchange and not self._exchange_exists(way.exchange):
-                self._refused[run_id] = (
-                    f"cannot be delivered: the broker has no exchange named {way.exchange!r};"
-                    " start a worker that declares it, or correct the schedule"
-                )
+                self._refused[run_id] = _no_exchange(way)
                 continue
             try:
                 written.append(self._frames(shipment))
@@ -202,13 +229,25 @@ class Publisher:
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
         for run_id in self._settle(tag, multiple):
-            self._refused[run_id] = "the broker refused the message; it is sent again"
+            self._refused[run_id] = NACKED
 
-    def _on_return(self, _error: Exception, exchange: str, routing_key: str, message: Any) -> None:
-        where = f"exchange {exchange!r} has no queue for routing key" if exchange else "there is no queue named"
-        self._refused[run_of(message.properties["message_id"])] = (
-            f"cannot be delivered: {where} {routing_key!r}; start a worker that reads it, or correct the schedule"
+    def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:
+        run_id = run_of(message.properties["message_id"])
+        self._refused[run_id] = next(
+            _no_worker(shipment.way) for shipment in self._shipments if shipment.message.run_id == run_id
         )
+
+    def _make_queue_anew_when_it_is_useless(self, shipments: Sequence[Shipment]) -> None:
+        if self._refusals is None:
+            return
+        ours = [each.message.run_id for each in shipments if each.way == Way(self._queue)]
+        refused = sum(1 for run_id in ours if self._refused.get(run_id) == NACKED)
+        if self._refusals.note(taken=len(ours) - refused, refused=refused):
+            logger.warning("the queue %s takes no message any more: a new one is made in its place", self._queue)
+            self._connection.default_channel.queue_delete(self._queue)
+            # What waited in it is sent again.
+            self._marker.drop(self._connection.default_channel)
+            self.close()  # the next connection declares it
 
     # The embedded transport: what it has stored is taken over, and a batch is one transaction.
 
@@ -224,5 +263,26 @@ class Publisher:
                         mandatory=True,
                         **way.properties(message.task_id, self._origin),
                     )
-                except self._connection.channel_errors as error:  # it has no such exchange or queue
-                    self._refused[message.run_id] = f"{error}; start a worker that reads it, or correct the schedule"
+                except NotFound:
+                    self._refused[message.run_id] = _no_exchange(way)
+                except self._connection.channel_errors:  # no queue takes it
+                    self._refused[message.run_id] = _no_worker(way)
+
+
+def _no_exchange(way: Way) -> str:
+    return (
+        f"cannot be delivered: the broker has no exchange named {way.exchange!r};"
+        " start a worker that declares it, or correct the schedule"
+    )
+
+
+def _no_worker(way: Way) -> str:
+    asked = {name: value for name, value in way.headers.items() if name != routing.LABELS}
+    what = {
+        "": f"reads the queue {way.routing_key!r}",
+        routing.QUEUES: f"reads the queue {way.routing_key!r}",
+        routing.TOPICS: f"listens to the topic {way.routing_key!r}",
+        routing.LABELS: f"has the labels {routing.write_labels(asked)}",
+        routing.MACHINES: "is there, on any machine",
+    }.get(way.exchange, f"has a queue at the exchange {way.exchange!r} for the routing key {way.routing_key!r}")
+    return f"cannot be delivered: no worker {what}; start one that does, or correct the schedule"

@@ -41,7 +41,7 @@ class _Allowance:
 _allowance = _Allowance()
 
 
-def record(reason: str, body: bytes, *, queue: str, worker: str, now: datetime) -> None:
+def record(reason: str, body: bytes, *, queue: str, worker: str, now: datetime, repeat: bool = False) -> None:
     """List a refused message, the oldest gives way; while the database is away the log alone tells."""
     unlisted = _allowance.take(now)
     if unlisted is None:
@@ -56,6 +56,7 @@ def record(reason: str, body: bytes, *, queue: str, worker: str, now: datetime) 
             size=len(body),
             # As Python writes bytes: whatever they are, they can be shown, and copied.
             beginning=repr(body[:BEGINNING])[2:-1],
+            repeat=repeat,
             unlisted=unlisted,
         )
         RefusedMessage.objects.filter(pk__lte=row.pk - KEPT).delete()

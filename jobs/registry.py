@@ -3,14 +3,13 @@
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
 from functools import cached_property
 from types import FrameType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar, Unpack, overload
 
 from jobs import docstrings, parameters
-from jobs.durations import parse_duration
 from jobs.errors import JobDefinitionError, UnknownJob, near_names
+from jobs.options import Options, RawOptions, check_options
 from jobs.parameters import Parameter
 
 __all__ = ["Job", "JobProblem", "Registry", "UnknownJob", "job"]
@@ -35,8 +34,8 @@ class Declaration(NamedTuple):
     name: str | None
     title: str | None
     group: str
-    timeout: str | float | timedelta | None
     permission: str | None
+    options: RawOptions
 
 
 class JobProblem(NamedTuple):
@@ -59,8 +58,8 @@ def job(
     name: str | None = None,
     title: str | None = None,
     group: str = "My jobs",
-    timeout: str | float | timedelta | None = None,
     permission: str | None = None,
+    **options: Unpack[RawOptions],
 ) -> Callable[[Function], Function]: ...
 def job(
     function: Callable[..., object] | None = None,
@@ -68,15 +67,24 @@ def job(
     name: str | None = None,
     title: str | None = None,
     group: str = "My jobs",
-    timeout: str | float | timedelta | None = None,
     permission: str | None = None,
+    **options: Unpack[RawOptions],
 ) -> Any:
     """Declare a function as a job; it stays the function it was.
 
     *name* identifies the job in schedules ([a-z][a-z0-9_]*; default: the function's), *title* and *group* are what
-    people read, *timeout* ("10m", seconds or a timedelta) ends a run that takes longer, *permission* is what a user
-    needs to schedule it ("app.codename"; default: none of its own). The docstring describes the job and, under
-    `Args:`, its parameters. A run succeeds when the function returns, whatever it returns.
+    people read, *permission* is what a user needs to schedule it ("app.codename"; default: none of its own). The
+    docstring describes the job and, under `Args:`, its parameters. A run succeeds when the function returns, whatever
+    it returns. The options are defaults, of which a schedule may say otherwise; durations are "10m", seconds or a
+    timedelta:
+
+    timeout       ends a run that takes longer
+    retries       how often a run that went wrong is tried again, retry_delay ("1m") later each time
+    retry_on      what "went wrong" is: "failed", "timed_out" (both by default), "interrupted" (by a crash)
+    memory        what each of its processes may use ("500MB"); on Windows all of them together
+    nice          how much it stands back for other programs: 1 to 19, 10 is usual
+    folder        where it runs; by default the home folder
+    environment   variables in addition to those it has anyway
     """
 
     def declare(function: Function) -> Function:
@@ -85,7 +93,7 @@ def job(
                 f"cannot use @job on {function!r}: it is not a function; write @job or @job(name=…)"
             )
         declarations = _importing_module(sys._getframe(1)).setdefault(DECLARATIONS, [])  # noqa: SLF001 - as namedtuple does
-        declarations.append(Declaration(function, name, title, group, timeout, permission))
+        declarations.append(Declaration(function, name, title, group, permission, options))
         return function
 
     return declare if function is None else declare(function)
@@ -106,17 +114,19 @@ def _importing_module(frame: FrameType | None) -> dict[str, Any]:
 class Job:
     """A registered kind of work with typed parameters. Made from a declaration; never changed."""
 
+    allowed_name: ClassVar[re.Pattern[str]] = NAME
+
     def __init__(self, declaration: Declaration, source: str) -> None:
         """Check *declaration*; JobDefinitionError says what cannot be a job."""
         function = declaration.function
         description = docstrings.read(function.__doc__)
-        self.name: Final[str] = _checked_name(declaration)
+        self.name: Final[str] = _checked_name(declaration, self.allowed_name)
         self.title: Final[str] = declaration.title or parameters.in_words(self.name)
         self.group: Final[str] = declaration.group
         self.summary: Final[str] = description.summary
         self.description: Final[str] = description.text
         self.function: Final[Callable[..., object]] = function
-        self.timeout: Final[timedelta | None] = _checked_timeout(declaration)
+        self.options: Final[Options] = check_options(declaration.options, function.__name__)
         self.permission: Final[str | None] = declaration.permission
         self.source: Final[str] = source
         self.line: Final[int] = line_of(function)
@@ -145,6 +155,10 @@ class Job:
     def arguments(self, values: Mapping[str, object]) -> dict[str, Any]:
         """Return *values* as the function takes them; ParameterError holds all problems at once."""
         return parameters.for_call(self._fields, parameters.parse(self._fields, values))
+
+    def map_secrets(self, values: Mapping[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+        """Return the JSON *values* with `change(label, secret)` in place of each secret among them."""
+        return parameters.map_secrets(self._fields, values, change)
 
     def call(self, values: Mapping[str, object]) -> None:
         """Call the function with *values*, converted; ParameterError before it, and whatever the function raises."""
@@ -210,27 +224,14 @@ def _conflict(job: Job, claimants: list[Job]) -> JobProblem:
     )
 
 
-def _checked_name(declaration: Declaration) -> str:
+def _checked_name(declaration: Declaration, allowed: re.Pattern[str]) -> str:
     name = declaration.function.__name__ if declaration.name is None else declaration.name
-    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+    if not isinstance(name, str) or not allowed.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise JobDefinitionError(
             f"cannot use {name!r} as the name of a job: a-z, 0-9 and _ are allowed, a letter first, "
             f"{_LONGEST_NAME} characters at most; write @job(name=…)"
         )
     return name
-
-
-def _checked_timeout(declaration: Declaration) -> timedelta | None:
-    if declaration.timeout is None:
-        return None
-    where = f"cannot use timeout={declaration.timeout!r} for {declaration.function.__name__}()"
-    try:
-        timeout = parse_duration(declaration.timeout)
-    except ValueError as error:
-        raise JobDefinitionError(f"{where}: {error}") from None
-    if not timeout:
-        raise JobDefinitionError(f"{where}: the job would never run; leave it out for no limit")
-    return timeout
 
 
 def _check_it_does_its_work_when_called(function: Callable[..., object]) -> None:

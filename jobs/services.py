@@ -24,14 +24,16 @@ class ServiceRecord:
     def __init__(self, kind: Service.Kind) -> None:
         host, pid = socket.gethostname(), os.getpid()
         self.instance = os.environ.get("SCHEDULER_SERVICE_ID") or f"{kind}@{host}:{pid}:{uuid.uuid4().hex[:8]}"
+        self.broker_away_since: datetime | None = None
         self._columns = {"kind": kind, "host": host, "pid": pid, "started_at": timezone.now()}
 
     def write(self, now: datetime) -> None:
         """Say alive; the first time, also forget services that nobody has seen for a day."""
-        if Service.objects.filter(instance=self.instance).update(seen_at=now) == 1:
+        changing = {"seen_at": now, "broker_away_since": self.broker_away_since}
+        if Service.objects.filter(instance=self.instance).update(**changing) == 1:
             return
         Service.objects.filter(seen_at__lt=now - FORGET_AFTER).delete()
-        Service.objects.update_or_create(instance=self.instance, defaults={**self._columns, "seen_at": now})
+        Service.objects.update_or_create(instance=self.instance, defaults={**self._columns, **changing})
 
     def remove(self) -> None:
         Service.objects.filter(instance=self.instance).delete()
@@ -44,21 +46,29 @@ class AliveThread(threading.Thread):
         super().__init__(name="alive", daemon=True)
         self._record = record
         self._stopping = threading.Event()
+        self._news = threading.Event()
+
+    def broker_away(self, since: datetime | None) -> None:
+        """Write at once since when the worker does not reach the broker; None: it does."""
+        if since != self._record.broker_away_since:
+            self._record.broker_away_since = since
+            self._news.set()
 
     def stop(self) -> None:
         self._stopping.set()
+        self._news.set()
         self.join()
 
     def run(self) -> None:
         try:
-            while True:
+            while not self._stopping.is_set():
                 try:
                     self._record.write(timezone.now())
                 except DatabaseError as error:
                     logger.warning("cannot say in the database that this worker is alive: %s", error)
                     connection.close_if_unusable_or_obsolete()
-                if self._stopping.wait(INTERVAL):
-                    break
+                self._news.wait(INTERVAL)
+                self._news.clear()
             self._record.remove()
         except DatabaseError as error:
             logger.warning("cannot take this worker off the database's list: %s", error)

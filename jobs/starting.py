@@ -4,30 +4,30 @@ from typing import Any
 
 from django.utils import timezone
 
-from jobs.models import Origin, Run
+from jobs import machines, terms
+from jobs.models import EVERY_MACHINE, Origin, Run
 
 
-def start(
-    job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, exclusive_key: str | None = None
-) -> Run:
-    """Record a run that goes to a worker at once, or when no run with its *exclusive_key* runs any more.
+def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, **columns: Any) -> Run:
+    """Record a run that goes to a worker at once, or when no run with its exclusive key runs any more.
 
-    *schedule* is the `PeriodicTask` it is a run of, if any.
+    *schedule* is the `PeriodicTask` it is a run of, if any; *columns* are what its policies say.
     """
     return Run.objects.create(
         schedule=schedule,
         schedule_name=schedule.name if schedule else "",
         job=job,
         parameters=parameters,
-        exclusive_key=exclusive_key,
         origin=Origin.MANUAL,
         requested_by=by,
         dispatch_at=timezone.now(),
+        **columns,
     )
 
 
 def start_again(run: Run, *, by: str) -> Run:
-    """Record a new run with the job, parameters, route and exclusive key of *run*."""
+    """Record a new run with the job, parameters, way, policies and key of *run*, on its machine or on all of them."""
+    now = timezone.now()
     return Run.objects.create(
         schedule_id=run.schedule_id,
         schedule_name=run.schedule_name,
@@ -35,8 +35,12 @@ def start_again(run: Run, *, by: str) -> Run:
         parameters=run.parameters,
         time_limit=run.time_limit,
         route=run.route,
+        machine=run.machine,
+        expires_at=now + machines.WINDOW if run.machine == EVERY_MACHINE else None,
         exclusive_key=run.exclusive_key,
+        max_attempts=run.max_attempts,
+        terms=terms.kept(run.terms),
         origin=Origin.MANUAL,
         requested_by=by,
-        dispatch_at=timezone.now(),
+        dispatch_at=now,
     )

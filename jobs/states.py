@@ -25,9 +25,14 @@ class State(StrEnum):
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         # A worker may hold the message before beat has marked the run queued, hence pending → running.
-        State.PENDING: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED, State.MISSED}),
+        # A run of every machine has its parts run, not itself: it ends, well or badly, as they do.
+        State.PENDING: frozenset(
+            {State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELLED, State.MISSED}
+        ),
         # Back to pending: its turn had not come, another run with its key still goes on.
-        State.QUEUED: frozenset({State.PENDING, State.RUNNING, State.FAILED, State.CANCELLED, State.MISSED}),
+        State.QUEUED: frozenset(
+            {State.PENDING, State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELLED, State.MISSED}
+        ),
         State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED}),
         State.SUCCEEDED: frozenset(),
         State.FAILED: frozenset(),

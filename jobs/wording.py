@@ -1,9 +1,12 @@
 """Runs in words: what the admin's lists and pages say."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs.models import Origin, Run, RunOutput
+from jobs import ansi, parents, terms
+from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
+from jobs.progress_file import Progress
 from jobs.states import State
 
 # Unfold's names for its label colours.
@@ -27,6 +30,8 @@ class Printed:
 
     stream: str
     text: str
+    classes: str = ""
+    css: str = ""
 
 
 def duration(run: Run, now: datetime) -> timedelta | None:
@@ -58,9 +63,28 @@ def moment(when: datetime, now: datetime) -> str:
     return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
 
 
+def progress(run: Run) -> Progress | None:
+    """Return how far the run says it has come."""
+    told = (run.terms or {}).get(terms.PROGRESS)
+    return Progress(*told) if told else None
+
+
+def waits_until(run: Run, now: datetime) -> datetime | None:
+    """Return when a run that waits for its time is sent to a worker; None when it does not wait for a time."""
+    later = run.state == State.PENDING and run.dispatch_at is not None and run.dispatch_at > now
+    return run.dispatch_at if later else None
+
+
+def machine(run: Run) -> str:
+    """Return the machine that the run is for; empty for any."""
+    return "every machine" if run.machine == EVERY_MACHINE else run.machine
+
+
 def started_by(run: Run) -> str:
     if run.origin == Origin.SCHEDULE:
         return "its schedule"
+    if run.origin == Origin.CHAIN:
+        return f"the end of run {parents.parent_number(run)}"
     return f"{run.requested_by or 'somebody'}, by hand"
 
 
@@ -77,7 +101,20 @@ def output(run: Run) -> list[Printed]:
             stretches[-1][1].extend(data)
         else:
             stretches.append((stream, bytearray(data)))
-    return [Printed(_NAMES[stream], bytes(data).decode(errors="backslashreplace")) for stream, data in stretches]
+    return list(_printed(stretches))
+
+
+def _printed(stretches: list[tuple[int, bytearray]]) -> Iterator[Printed]:
+    """Yield the stretches as text with its colours; each stream's colours go on where it goes on."""
+    styles: dict[int, ansi.Style] = {}
+    for stream, data in stretches:
+        text = ansi.last_of_lines(bytes(data).decode(errors="backslashreplace"))
+        if "\x1b" not in text and styles.get(stream, ansi.PLAIN) == ansi.PLAIN:
+            yield Printed(_NAMES[stream], text)
+            continue
+        for style, part in ansi.stretches(text, styles.get(stream, ansi.PLAIN)):
+            styles[stream] = style
+            yield Printed(_NAMES[stream], part, style.classes, style.css)
 
 
 _NAMES = {0: "gap", **{stream.value: stream.label for stream in RunOutput.Stream}}

@@ -1,5 +1,6 @@
 """What a Celery worker does beside its tasks: say that it is alive, and end its jobs in time when it is stopped."""
 
+from datetime import datetime
 from typing import Any
 
 from celery import signals
@@ -21,6 +22,12 @@ def connect() -> None:
     signals.worker_ready.connect(_ready, weak=False)
     signals.worker_shutting_down.connect(_shutting_down, weak=False)
     signals.worker_shutdown.connect(_gone, weak=False)
+
+
+def broker_away(since: datetime | None) -> None:
+    """Note since when the worker does not reach the broker; None: it does."""
+    if _alive is not None:
+        _alive.broker_away(since)
 
 
 def _ready(**_: Any) -> None:

@@ -19,6 +19,7 @@ DEBIAN_PACKAGES = {
     "postgresql": "/usr/lib/postgresql",
     "chromium": "/usr/bin/chromium",
     "dbus-daemon": "/usr/bin/dbus-daemon",
+    "systemd": "/usr/bin/systemd-analyze",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu",
     "wine": "/usr/bin/wine",
     "wine64": "/usr/lib/wine/wine64",

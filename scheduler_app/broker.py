@@ -65,17 +65,18 @@ def choose(config: Config, paths: Paths) -> BrokerChoice:
     if config.broker.url is not None:
         return BrokerChoice("configured", config.broker.url, f"broker.url is set{_set_in(config, 'broker.url')}")
     installation = platforms.find_rabbitmq()
-    if installation is not None:
+    missing = "RabbitMQ is not installed on this machine" if installation is None else installation.problem()
+    if installation is not None and not missing:
         version = ".".join(str(part) for part in installation.version)
         reason = f"RabbitMQ {version} is installed on this machine ({installation.home})"
         return BrokerChoice("private", node_credentials(paths).url(), reason)
     if config.broker.kind == "rabbitmq":
+        get = f"; {platforms.rabbitmq_install_hint()}" if installation is None else ""
         raise BrokerError(
-            f"cannot use broker.kind = 'rabbitmq'{_set_in(config, 'broker.kind')}: RabbitMQ is not installed on this"
-            f" machine and broker.url names no other; {platforms.rabbitmq_install_hint()}, or set broker.url,"
-            " or leave broker.kind at 'auto' to work without it"
+            f"cannot use broker.kind = 'rabbitmq'{_set_in(config, 'broker.kind')}: {missing} and broker.url names no"
+            f" other{get}, or set broker.url, or leave broker.kind at 'auto' to work without it"
         )
-    return BrokerChoice("embedded", embedded_url(paths), "RabbitMQ is not installed on this machine")
+    return BrokerChoice("embedded", embedded_url(paths), missing)
 
 
 def embedded_url(paths: Paths) -> Secret:

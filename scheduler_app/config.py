@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
+from scheduler_app import routing
 from scheduler_app import setting_kinds as kinds
 from scheduler_app.setting_kinds import MASK, Kind, Secret, did_you_mean
 
@@ -20,8 +21,10 @@ __all__ = ["MASK", "Config", "ConfigError", "Problem", "Secret", "Shown", "load"
 
 PREFIX = "SCHEDULER_"
 # Variables that this program sets for its own children; none of them is a setting.
+_OF_A_RUN = ("RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT", "PROGRESS")
+_OF_ITS_PARENT = ("PARENT_RUN_ID", "PARENT_SCHEDULE", "PARENT_STATE", "PARENT_EXIT_CODE", "PARENT_REASON")
 NOT_SETTINGS = frozenset(
-    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "TREE", "RUN_ID", "SCHEDULE", "FIRE_TIME", "ATTEMPT")
+    PREFIX + name for name in ("CONFIG", "SERVICE_ID", "PULSE", "TREE", *_OF_A_RUN, *_OF_ITS_PARENT)
 )
 
 
@@ -89,6 +92,10 @@ class Worker:
     pool: Annotated[Pool, kinds.choice(*get_args(Pool))] = "auto"
     concurrency: Annotated[int | None, kinds.whole_number(1)] = None  # None: 4 on threads
     processes: Annotated[int, kinds.whole_number(1)] = 1
+    queues: Annotated[tuple[str, ...], kinds.names(routing.check_queue, routing.ANY)] = (routing.ANY,)
+    topics: Annotated[tuple[str, ...], kinds.names(routing.check_pattern, "reports.eu.#")] = ()
+    labels: Annotated[tuple[str, ...], kinds.labels()] = ()
+    machine: Annotated[str | None, kinds.checked(routing.check_machine)] = None  # None: the host's name
     lease: Annotated[float, kinds.duration()] = 30.0  # seconds
     stop_limit: Annotated[float, kinds.duration()] = 30.0  # seconds
 
@@ -97,6 +104,18 @@ class Worker:
 class Jobs:
     folder: Annotated[Path | None, kinds.folder()] = None  # None: <data>/jobs
     output_limit: Annotated[int, kinds.size()] = 1_000_000  # bytes kept of one run's output
+    environment: Annotated[tuple[str, ...], kinds.texts()] = ()  # variables that jobs see; none named: all
+    # Beside public ones: which addresses, networks or names the jobs that call web addresses may call.
+    allowed_addresses: Annotated[tuple[str, ...], kinds.addresses()] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CeleryTasks:
+    """Django apps of others, and which of their Celery tasks may be scheduled."""
+
+    apps: Annotated[tuple[str, ...], kinds.texts()] = ()
+    tasks: Annotated[tuple[str, ...], kinds.texts()] = ()
+    path: Annotated[Path | None, kinds.folder()] = None  # where the apps are, when they are not installed
 
 
 MailSecurity = Literal["none", "starttls", "tls"]
@@ -123,8 +142,21 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    days: Annotated[int, kinds.whole_number(1)] = 90
+    runs_per_schedule: Annotated[int, kinds.whole_number(1)] = 1_000
+    output: Annotated[int, kinds.size()] = 1_000_000_000  # bytes, of all runs together
+    ballast: Annotated[int, kinds.size()] = 16_000_000  # bytes, given up when the disk is full
+
+
+KeyStore = Literal["auto", "file"]
+
+
+@dataclass(frozen=True, slots=True)
 class Security:
     key: Annotated[Secret | None, kinds.secret()] = None  # None: the generated <data>/secret.key
+    secrets_key: Annotated[Secret | None, kinds.secret(kinds.check_long_key)] = None  # None: by key_store
+    key_store: Annotated[KeyStore, kinds.choice(*get_args(KeyStore))] = "auto"  # auto: the keyring, else a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +168,10 @@ class Config:
     database: Database = Database()
     worker: Worker = Worker()
     jobs: Jobs = Jobs()
+    celery: CeleryTasks = CeleryTasks()
     mail: Mail = Mail()
     logs: Logs = Logs()
+    retention: Retention = Retention()
     security: Security = Security()
     source: Path | None = None  # the TOML file that was read, None when there was none
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # "web.port": where it is set

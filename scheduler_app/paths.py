@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,7 +12,7 @@ from scheduler_app import platforms
 from scheduler_app.config import Config
 
 # What tells a data folder from a folder with other things in it.
-OWN_NAMES = frozenset({"scheduler.toml", "scheduler.sqlite3", "secret.key", "logs", "run", "jobs"})
+OWN_NAMES = frozenset({"scheduler.toml", "scheduler.sqlite3", "secret.key", "secrets.key", "logs", "run", "jobs"})
 
 
 class FolderError(Exception):
@@ -37,6 +38,11 @@ class Paths:
         return self.data / "run"
 
     @property
+    def progress(self) -> Path:
+        """Where running jobs say how far they have come."""
+        return self.run / "progress"
+
+    @property
     def rabbitmq(self) -> Path:
         return self.data / "rabbitmq"
 
@@ -51,6 +57,21 @@ class Paths:
     @property
     def secret_key(self) -> Path:
         return self.data / "secret.key"
+
+    @property
+    def secrets_key(self) -> Path:
+        """The key that secrets are encrypted with, or the name of the keyring's entry that holds it."""
+        return self.data / "secrets.key"
+
+    @property
+    def secrets_looked_up_to(self) -> Path:
+        """The number of the last run that was looked at for values that should be secrets."""
+        return self.data / "secrets.looked-up-to"
+
+    @property
+    def ballast(self) -> Path:
+        """Room that is given up when the disk is full."""
+        return self.data / "ballast"
 
     @property
     def web_port(self) -> Path:
@@ -104,28 +125,41 @@ def secret_key(config: Config, paths: Paths) -> str:
         raise FolderError(_sentence(cannot, paths.data, error, where)) from error
 
 
-def _read_or_make_key(path: Path) -> str:
-    if not path.exists():
-        import secrets  # noqa: PLC0415 - with tempfile 5 ms, paid once in a lifetime
-        import tempfile  # noqa: PLC0415 - as above
+def make_once(path: Path, content: Callable[[], str]) -> None:
+    """Make the file *path*, for its owner only, unless it is there; of several processes at once, one makes it.
 
-        # A complete file appears under the name or none: a reader never sees half a key.
-        descriptor, name = tempfile.mkstemp(prefix=".secret-", dir=path.parent)
-        draft = Path(name)
-        try:
-            with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor, not a path
-                file.write(secrets.token_urlsafe(50) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            platforms.restrict_to_owner(draft)
-            with contextlib.suppress(FileExistsError):  # another process was faster: its key counts
-                os.link(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+    A complete file appears under the name or none: a reader never sees half of it. Raises OSError.
+    """
+    if path.exists():
+        return
+    import tempfile  # noqa: PLC0415 - 5 ms, paid once in a lifetime
+
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    draft = Path(name)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(content())
+            file.flush()
+            os.fsync(file.fileno())
+        platforms.restrict_to_owner(draft)
+        with contextlib.suppress(FileExistsError):  # another process was faster: its file counts
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read_or_make_key(path: Path) -> str:
+    make_once(path, _new_key)
     key = path.read_text(encoding="ascii").strip()
     if not key:
         raise FolderError(f"cannot use the secret key in {path}: the file is empty; delete it, a new one is made")
     return key
+
+
+def _new_key() -> str:
+    import secrets  # noqa: PLC0415 - only the first start has to pay for it
+
+    return f"{secrets.token_urlsafe(50)}\n"
 
 
 def _try_to_write(folder: Path) -> None:

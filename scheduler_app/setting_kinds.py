@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scheduler_app import routing
+
 MASK = "********"
 LONGEST_DURATION = 365 * 86400.0  # seconds; far below what timers and datetimes overflow at
 
@@ -152,6 +154,61 @@ def texts() -> Kind:
     return Kind(check, lambda value: value.split(",") if value.strip() else [])
 
 
+def names(check_one: Callable[[str], str], example: str) -> Kind:
+    """Return the kind of a list of names, each as *check_one* wants it."""
+
+    def check(value: object) -> tuple[str, ...]:
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            raise ValueError(f'not a list of texts such as ["{example}"]')
+        for item in value:
+            try:
+                check_one(item.strip())
+            except ValueError as error:
+                raise ValueError(f"{item.strip()!r} is {error}") from error
+        return tuple(dict.fromkeys(item.strip() for item in value))
+
+    return Kind(check, lambda value: value.split(",") if value.strip() else [])
+
+
+def labels() -> Kind:
+    """Return the kind of labels: {gpu = "yes"}, ["gpu=yes"], and gpu=yes,os=linux in a variable."""
+
+    def check(value: object) -> tuple[str, ...]:
+        parts = [f"{name}={item}" for name, item in value.items()] if isinstance(value, dict) else value
+        if not (isinstance(parts, list) and all(isinstance(part, str) for part in parts)):
+            raise ValueError('not labels such as { gpu = "yes" }')
+        return tuple(f"{name}={item}" for name, item in routing.read_labels(parts).items())
+
+    return Kind(check, lambda value: value.split(",") if value.strip() else [])
+
+
+def checked(check_one: Callable[[str], str]) -> Kind:
+    def check(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError("not a text")  # noqa: TRY004 - a setting of the wrong type is a value that cannot be used
+        return check_one(value.strip())
+
+    return Kind(check)
+
+
+def addresses() -> Kind:
+    """Read a list of addresses, networks and host names, each with or without a port; "any" is all of them."""
+    several = texts()
+    name = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?"
+    entry = re.compile(rf"(({name}|\[[0-9A-Fa-f:.]+\]|[0-9.]+(/\d+)?)(:\d+)?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/\d+)?)")
+
+    def check(value: object) -> tuple[str, ...]:
+        found: tuple[str, ...] = several.check(value)
+        for each in found:
+            if not entry.fullmatch(each):
+                raise ValueError(
+                    f'{each!r} is not an address such as "192.168.1.5", "10.0.0.0/8", "nas.local" or "127.0.0.1:8080"'
+                )
+        return found
+
+    return Kind(check, several.from_text)
+
+
 def folder() -> Kind:
     return Kind(lambda value: user_path(text().check(value)))
 
@@ -189,6 +246,15 @@ def secret(check: Callable[[str], None] = lambda _: None) -> Kind:
         return Secret(revealed)
 
     return Kind(wrap, secret=True)
+
+
+def check_long_key(value: str) -> None:
+    shortest = 32
+    if len(value) < shortest:
+        raise ValueError(
+            f"shorter than {shortest} characters; make a random one, such as with: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
 
 
 def check_broker_url(value: str) -> None:

@@ -1,17 +1,37 @@
 """Django's settings, out of the one Config; importing this module reads the configuration."""
 
 import hashlib
+import importlib.util
+import sys
 from datetime import timedelta
 
 import dj_database_url
 from tzlocal import get_localzone_name
 
 from scheduler_app import sqlite
-from scheduler_app.config import Config, load
+from scheduler_app.config import Config, ConfigError, Problem, load
 from scheduler_app.paths import Paths, secret_key
 from scheduler_app.web.appearance import UNFOLD
 
 __all__ = ["UNFOLD"]
+
+
+def _add_apps_of_others(config: Config) -> None:
+    """Make the apps of celery.apps importable; ConfigError names one that is not there."""
+    if config.celery.path is not None:
+        sys.path.append(str(config.celery.path))
+    where = config.origins.get("celery.apps", "")
+    missing = [app for app in config.celery.apps if importlib.util.find_spec(app.partition(".")[0]) is None]
+    if missing:
+        raise ConfigError(
+            Problem(
+                where,
+                f"cannot use celery.apps = {app!r}: there is no such package; correct it, install it into this "
+                "environment, or name the folder it is in as celery.path",
+            )
+            for app in missing
+        )
+
 
 # Before anything imports Django's SQLite back-end.
 sqlite.use_safe_sqlite()
@@ -19,6 +39,8 @@ sqlite.use_safe_sqlite()
 SCHEDULER: Config = load()
 SCHEDULER_PATHS = Paths.of(SCHEDULER)
 SCHEDULER_PATHS.prepare()
+
+_add_apps_of_others(SCHEDULER)
 
 SECRET_KEY = secret_key(SCHEDULER, SCHEDULER_PATHS)
 DEBUG = False
@@ -43,6 +65,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "jobs.apps.JobsConfig",
     "beat_config.apps.BeatConfig",
+    *SCHEDULER.celery.apps,
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

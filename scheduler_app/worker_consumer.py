@@ -13,13 +13,15 @@ from celery.worker.state import maybe_shutdown
 from django.conf import settings
 from django.utils import timezone
 
-from jobs import inbox, refusals
+from jobs import inbox, refusals, worker
 from jobs.messages import MessageError, MessageExpired
+from scheduler_app import pulse
+from scheduler_app.worker_pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 # Celery's own pause starts at 2 s and grows to 30 s, in which jobs wait for a broker that is there.
-FIRST_PAUSE, PAUSE_GROWS_BY, LONGEST_PAUSE = 0.2, 0.02, 5.0
+FIRST_PAUSE, PAUSE_GROWS_BY, LONGEST_PAUSE = 0.2, 0.02, 2.0
 # A private node boots while the worker does: that it is not there yet is no news for this long.
 BOOTING = 5.0
 TELL_EVERY = 10.0
@@ -49,15 +51,25 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         for command in Panel.data.keys() - REMOTE_QUESTIONS:
             del Panel.data[command]
         super().__init__(*arguments, **(options | quiet))
+        self._pulse: Pulse | None = None
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
         self._wake.setblocking(False)
 
     def connect(self) -> Any:
         connection = super().connect()
+        if self._pulse is not None:
+            self._pulse.end()
+        self._pulse = None
+        if connection.transport.driver_type == "amqp" and connection.get_heartbeat_interval():
+            self._pulse = Pulse(connection)
+            connection.heartbeat_check = self._pulse.check
         drain_events = connection.drain_events
 
         def drain_briefly(timeout: float = LONGEST_WAIT, **options: Any) -> Any:
+            pulse.show()
+            if self._pulse is not None:
+                self._pulse.check()
             return drain_events(timeout=min(timeout, LONGEST_WAIT), **options)
 
         connection.drain_events = drain_briefly
@@ -65,21 +77,28 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 
     def ensure_connected(self, conn: Any) -> Any:
         """Wait for the broker, for as long as it takes, and return the connection."""
+        away_since, address = timezone.now(), self.app.broker_address()
         tell_at = time.monotonic() + BOOTING
 
         def tell(error: BaseException, _pause: float) -> None:
-            nonlocal tell_at
+            nonlocal tell_at, address
+            worker.broker_away(away_since)
             if time.monotonic() >= tell_at:
                 tell_at += TELL_EVERY
                 logger.warning("no broker at %s: %s; asking until there is one", conn.as_uri(), error)
+            # A private node whose port was taken is at another one.
+            if (now_at := self.app.broker_address()) != address:
+                address = now_at
+                conn.switch(address)
 
         conn.ensure_connection(
             tell,
             interval_start=FIRST_PAUSE,
             interval_step=PAUSE_GROWS_BY,
             interval_max=LONGEST_PAUSE,
-            callback=maybe_shutdown,
+            callback=_between_tries,
         )
+        worker.broker_away(None)
         self.first_connection_attempt = False
         return conn
 
@@ -116,8 +135,14 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         """Have signals wake the loop, which would sleep on until its next timer (PEP 475): stopping is prompt."""
         super().register_with_event_loop(hub)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        hub.call_repeatedly(pulse.INTERVAL, pulse.show)
         hub.add_reader(self._awake.fileno(), self._drain)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._awake.recv(64)
+
+
+def _between_tries() -> None:
+    pulse.show()  # a worker that waits for its broker does not hang
+    maybe_shutdown()

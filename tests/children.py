@@ -13,10 +13,10 @@ from jobs.lent import settings as lent_settings
 LIMIT = 60
 
 
-def run_job(job, parameters, *, folder=None, environment=None):
+def run_job(job, parameters, *, folder=None, environment=None, lent=None):
     """Run a job in a child as a worker does; return (exit code, stdout as bytes, stderr)."""
     environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    request = {"job": job, "parameters": parameters, "folder": str(folder) if folder else None}
+    request = {"job": job, "parameters": parameters, "folder": str(folder) if folder else None, "lent": lent or {}}
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "jobs.child"],
         stdin=subprocess.PIPE,

@@ -17,6 +17,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--no-missing", action="store_true", help="a test that cannot run here fails instead of being skipped"
     )
+    parser.addoption("--soak", action="store_true", help="long forms of the tests that kill things at random")
     parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="which database to test on")
 
 

@@ -8,7 +8,9 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from beat_config import adoption
 from beat_config.models import SchedulePolicy
+from jobs import terms
 from jobs.models import Run
+from jobs.retries import Retry
 from jobs.states import WAITING, State
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -25,6 +27,8 @@ def make_run(**columns):
         defaults |= {"started_at": NOW, "lease_until": NOW + timedelta(seconds=30)}
     else:
         defaults["finished_at"] = NOW
+    if columns.get("max_attempts", 1) > 1:
+        defaults["terms"] = terms.with_retry(None, Retry(frozenset({State.INTERRUPTED})))
     if columns.get("schedule_id"):
         defaults["exclusive_key"] = f"schedule:{columns['schedule_id']}"
     return Run.objects.create(**(defaults | columns))

@@ -80,6 +80,7 @@ class Installation:
         command = ("celery", "-A", "scheduler_app", "worker", "--loglevel=INFO", f"--hostname={name}@%h", *options)
         with self.process(name, *command, **variables) as process:
             wait_until(lambda: process.poll() is not None or self.services() > before, READY, f"{name} is ready")
+            assert process.poll() is None, f"{name} has ended: {self.log(name)[-3000:]}"
             yield process
 
     def services(self):

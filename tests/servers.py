@@ -8,13 +8,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from kombu import Connection
 
 from scheduler_app import platforms
 from scheduler_app.broker import node_credentials
@@ -187,8 +188,10 @@ class RunningNode:
 
 
 @contextmanager
-def rabbitmq(folder: Path) -> Iterator[RunningNode]:
+def rabbitmq(folder: Path, *options: str) -> Iterator[RunningNode]:
     """Run a private node in the data folder *folder*, which may be used again; yield it when it is ready.
+
+    *options* are added to its command line.
 
     Raises MissingServer when RabbitMQ or Erlang is not installed.
     """
@@ -196,7 +199,9 @@ def rabbitmq(folder: Path) -> Iterator[RunningNode]:
     node.write_configuration()
     log = folder / "rabbitmq.log"
     with log.open("ab") as output:
-        tree = platforms.spawn(node.argv(), env=node.environment(), stdout=output, stderr=subprocess.STDOUT)
+        tree = platforms.spawn(
+            [*node.argv(), *options], env=node.environment(), stdout=output, stderr=subprocess.STDOUT
+        )
     running = RunningNode(node, tree, log)
     try:
         wait_until(lambda: _has_come_up(running), START_TIMEOUT, "the RabbitMQ node is ready")
@@ -209,6 +214,33 @@ def rabbitmq(folder: Path) -> Iterator[RunningNode]:
         assert tree.popen.stdin is not None
         tree.popen.stdin.close()
         tree.close()
+
+
+class Restarting:
+    """A private node that a test kills and starts again; started when it is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        self._stack = ExitStack()
+        self._running = self._stack.enter_context(rabbitmq(self._folder))
+        self.url = self._running.url
+
+    def kill(self) -> None:
+        self._running.tree.kill()
+        self._running.tree.popen.wait(STOP_TIMEOUT)
+        self._stack.close()
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def messages(self, queue: str) -> int:
+        """Return how many messages wait in *queue*, not counting those that workers hold."""
+        with Connection(self.url) as connection:
+            return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
 
 
 def private_node(folder: Path) -> PrivateNode:
@@ -255,10 +287,18 @@ def dbus_daemon() -> str:
     raise MissingServer("dbus-daemon is not installed")
 
 
+def systemd_analyze() -> str:
+    """Return the path of systemd's checker of units; raises MissingServer when there is none."""
+    if found := shutil.which("systemd-analyze"):
+        return found
+    raise MissingServer("systemd-analyze is not installed")
+
+
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
     "wine": windows_python,
     "dbus": dbus_daemon,
+    "systemd": systemd_analyze,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import JobFailed
+from jobs.secret_text import SecretText
 
 # What sh(1) says: POSIX, Shell & Utilities, 2.8.2 "Exit Status for Commands".
 NOT_EXECUTABLE = 126
@@ -15,7 +16,7 @@ NOT_FOUND = 127
 SIGNAL_BASE = 128
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
+def check_environment(environment: Mapping[str, object]) -> None:
     """Raise ValueError for a name that no environment can hold."""
     for name in environment:
         if not name or "=" in name:
@@ -32,6 +33,10 @@ def check_folder(folder: Path | None, what: str) -> None:
     """Raise JobFailed unless *what* can run in *folder*; None is the folder of the run."""
     if folder is not None and not folder.is_dir():
         raise JobFailed(f"cannot run {what} in {folder}: there is no such folder; create it or choose another one")
+
+
+def with_secrets(environment: Mapping[str, str], secrets: Mapping[str, SecretText]) -> dict[str, str]:
+    return {**environment, **{name: text.get_secret_value() for name, text in secrets.items()}}
 
 
 def run_program(

@@ -17,7 +17,7 @@ _SHOWN = 20  # files that the sentence of a failure names
 def back_up_files(
     sources: Annotated[list[Path], Label("Files and folders")],
     target: Annotated[Path, Label("Folder for the archives")],
-    name: Annotated[str, Check(check_name)] = "backup",
+    name: Annotated[str, Check(check_name), Label("Beginning of their names")] = "backup",
     format: Literal["zip", "tar.zst"] = "zip",  # noqa: A002 - the word that people look for
     exclude: list[str] = [],  # noqa: B006 - only a form's default; every call passes its own
     keep: Annotated[int | None, Check(check_keep)] = 7,
@@ -30,7 +30,7 @@ def back_up_files(
     Args:
         sources: What is backed up, with everything in it.
         target: It must exist: on a disk that is not mounted nothing is written.
-        name: How the names of the archives begin.
+        name: The time follows it.
         format: zip can be opened everywhere; tar.zst is smaller and quicker, and keeps owners and permissions.
         exclude: Patterns such as *.tmp or node_modules; one with a / is compared with the path in its folder.
         keep: How many archives of this name stay, the new one included. Empty: all.

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from jobs import Check, JobFailed, Label, Lines, job
+from jobs import Check, JobFailed, Label, Lines, SecretText, job
 from jobs.builtin._programs import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -14,6 +14,7 @@ from jobs.builtin._programs import (
     check_folder,
     judge,
     run_program,
+    with_secrets,
 )
 from scheduler_app.platforms import command_line
 
@@ -30,6 +31,7 @@ def run_command(
     command: str,
     folder: Annotated[Path | None, Label("Working folder")] = None,
     environment: Annotated[dict[str, str], Label("Environment variables"), Check(check_environment)] = {},  # noqa: B006 - only a form's default; every call passes its own
+    secrets: Annotated[dict[str, SecretText], Label("Secrets as environment variables"), Check(check_environment)] = {},  # noqa: B006 - as above
     shell: Annotated[bool, Label("Use the system's shell")] = False,
     stdin: Annotated[str, Lines(), Label("Standard input")] = "",
     accepted_exit_codes: Annotated[tuple[int, ...], Check(check_accepted)] = (0,),
@@ -42,6 +44,7 @@ def run_command(
         command: The program and its arguments, such as: rsync -a "/home/me/My Pictures" /mnt/backup
         folder: Where the command runs; it must exist. Empty: where the scheduler runs.
         environment: Variables that the command gets in addition to the scheduler's own.
+        secrets: Passwords and the like, which the command reads from variables of these names.
         shell: Needed for pipes, redirection, variables and wildcards. Without it, such characters are passed on as
             they are.
         stdin: A text that the command reads. Empty: nothing.
@@ -50,7 +53,9 @@ def run_command(
     check_folder(folder, "the command")
     arguments = command if shell else _split(command)
     try:
-        code = run_program(arguments, shell=shell, folder=folder, environment=environment, text=stdin)
+        code = run_program(
+            arguments, shell=shell, folder=folder, environment=with_secrets(environment, secrets), text=stdin
+        )
     except FileNotFoundError as error:
         raise JobFailed(_not_found(command, arguments, folder), NOT_FOUND) from error
     except PermissionError as error:

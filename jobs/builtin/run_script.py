@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from jobs import Check, Code, JobFailed, Label, Lines, job
+from jobs import Check, Code, JobFailed, Label, Lines, SecretText, job
 from jobs.builtin._programs import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -12,6 +12,7 @@ from jobs.builtin._programs import (
     check_folder,
     judge,
     run_program,
+    with_secrets,
 )
 from scheduler_app.platforms import scripts
 
@@ -23,6 +24,7 @@ def run_script(
     arguments: list[str] = [],  # noqa: B006 - only a form's default; every call passes its own
     folder: Annotated[Path | None, Label("Working folder")] = None,
     environment: Annotated[dict[str, str], Label("Environment variables"), Check(check_environment)] = {},  # noqa: B006 - as above
+    secrets: Annotated[dict[str, SecretText], Label("Secrets as environment variables"), Check(check_environment)] = {},  # noqa: B006 - as above
     stdin: Annotated[str, Lines(), Label("Standard input")] = "",
     accepted_exit_codes: Annotated[tuple[int, ...], Check(check_accepted)] = (0,),
 ) -> None:
@@ -36,6 +38,7 @@ def run_script(
         arguments: What the script gets as $1, $2 … (in Python: sys.argv).
         folder: Where the script runs; it must exist. Empty: where the scheduler runs.
         environment: Variables that the script gets in addition to the scheduler's own.
+        secrets: Passwords and the like, which the script reads from variables of these names.
         stdin: A text that the script reads. Empty: nothing.
         accepted_exit_codes: The exit codes that mean success.
     """
@@ -45,7 +48,7 @@ def run_script(
             code = run_program(
                 [*prepared.arguments, *arguments],
                 folder=folder,
-                environment=environment,
+                environment=with_secrets(environment, secrets),
                 text=stdin,
                 descriptors=prepared.descriptors,
             )

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scheduler_app import platforms, sqlite
+from scheduler_app import ballast, platforms, secrets_key, sqlite
 from scheduler_app.broker import BrokerError, choose
-from scheduler_app.config import Config, ConfigError, load
+from scheduler_app.config import Config, ConfigError, Secret, load
 from scheduler_app.paths import Paths
+from scheduler_app.secrets_key import KeyUnavailableError
 from scheduler_app.supervisor.control import NotRunningError, ask
 from scheduler_app.supervisor.service import SupervisorError
 
@@ -50,7 +51,11 @@ def check_up(config_file: Path | None, data_folder: Path | None) -> Iterator[Che
     paths = Paths.of(config)
     yield from data_folder_state(paths.data)
     yield broker_choice(config, paths)
+    if config.broker.url is not None and config.broker.kind != "embedded":
+        yield named_broker(config.broker.url)
     yield from job_files(paths.jobs)
+    yield from secrets(config, paths)
+    yield history(config, paths)
     yield from services(paths)
 
 
@@ -110,6 +115,25 @@ def broker_choice(config: Config, paths: Paths) -> Check:
     return Check("ok", "Broker", f"{choice.kind} ({choice.reason})", advice)
 
 
+def named_broker(address: Secret) -> Check:
+    """Log in to the broker of broker.url."""
+    from scheduler_app.commands.named_broker import introduce  # noqa: PLC0415  # kombu, which no other check needs
+
+    try:
+        shown, product, version = introduce(address)
+    except BrokerError as error:
+        return Check("problem", "Broker", str(error), "check broker.url, and that the broker runs")
+    if product != "RabbitMQ" or not platforms.is_supported_rabbitmq(version):
+        to_do = f"use RabbitMQ {platforms.SUPPORTED_RABBITMQ}, nothing else has been tried"
+        return Check("warning", "Broker", f"{shown} is {product} {version}".strip(), to_do)
+    # AMQP cannot ask for it, and without the node's own tools nothing else can.
+    to_do = (
+        "for runs of more than half an hour raise its consumer_timeout, which is 30 minutes unless somebody changed"
+        " it: the broker disconnects the worker then, and the run goes on all the same"
+    )
+    return Check("ok", "Broker", f"RabbitMQ {version} at {shown} lets us in", to_do)
+
+
 def _rabbitmq_advice() -> str:
     if platforms.find_rabbitmq() is not None:
         return ""
@@ -127,6 +151,49 @@ def job_files(folder: Path) -> Iterator[Check]:
         yield Check("warning", "Jobs", f"{problem.file}: {problem.message}", "its jobs cannot run until it is repaired")
     if not registry.problems:
         yield Check("ok", "Jobs", f"{len(registry)} known, own ones in {folder}")
+
+
+def secrets(config: Config, paths: Paths) -> Iterator[Check]:
+    try:
+        key = secrets_key.find(config, paths)
+    except KeyUnavailableError as error:
+        yield Check("problem", "Secrets", str(error))
+        return
+    if key is not None:
+        yield Check("ok", "Secrets", f"encrypted with a key {secrets_key.in_words(key.place, paths)}")
+    if config.database.url is None and not paths.database.exists():
+        return
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "scheduler_app.settings", **config.as_environment()}
+    import django  # noqa: PLC0415 - half a second that no other check needs
+
+    django.setup()
+    from django.db import DatabaseError  # noqa: PLC0415 - Django is set up by now
+
+    from jobs import secret_check, vault  # noqa: PLC0415
+
+    try:
+        unreadable, finding = vault.unreadable(), secret_check.check()
+    except (DatabaseError, OSError) as error:
+        yield Check("problem", "Secrets", f"cannot look into the database: {error}")
+        return
+    if key is None and not unreadable:
+        yield Check("ok", "Secrets", "none yet; the first one makes a key")
+        return
+    for reason in dict.fromkeys(unreadable.values()):
+        yield Check("warning", "Secrets", reason, "runs that need it fail until then")
+    if finding.found:
+        yield Check("warning", "Secrets", str(finding), "give them other values, at their origin, too")
+    else:
+        yield Check("ok", "Secrets", str(finding))
+
+
+def history(config: Config, paths: Paths) -> Check:
+    kept = config.retention
+    number, output = f"{kept.runs_per_schedule:,} runs of a schedule", f"{kept.output / 1e6:,.0f} MB of output"
+    full = ballast.problem(paths.ballast, kept.ballast) if config.database.url is None and paths.data.is_dir() else ""
+    if full:
+        return Check("problem", "History", full)
+    return Check("ok", "History", f"kept for {kept.days} days, {number}, {output}")
 
 
 def services(paths: Paths) -> Iterator[Check]:

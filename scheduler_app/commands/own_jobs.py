@@ -114,8 +114,8 @@ def describe(name: str, folder: Path) -> Iterator[str]:
     yield ""
     yield f"Group:      {job.group}"
     yield f"Defined in: {_where(job)}"
-    if job.timeout:
-        yield f"Time limit: {format_duration(job.timeout)}"
+    if job.options.timeout:
+        yield f"Time limit: {format_duration(job.options.timeout)}"
     if job.permission:
         yield f"Needs:      the permission {job.permission}"
     yield ""

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the supervisor; asking costs it less than a millisecond."""
-ACTIVITY_EVERY = 2.0
+ACTIVITY_EVERY = 3.0
 """Seconds between two questions to the web service."""
 LITTLE_ROOM = 200_000_000
 """Bytes: a log rotates at a few MB, a database grows by some a day; below this there is no day left to react."""

@@ -5,16 +5,27 @@ Imports the standard library alone until processes are involved, so that a bare 
 
 import sys
 
-from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree
-from scheduler_app.platforms.rabbitmq import RabbitMQInstallation, find_rabbitmq
+from scheduler_app.platforms.background import ServiceManagerError
+from scheduler_app.platforms.process_tree import TREE_VARIABLE, ProcessTree, Root
+from scheduler_app.platforms.rabbitmq import (
+    SUPPORTED_RABBITMQ,
+    RabbitMQInstallation,
+    find_rabbitmq,
+    is_supported_rabbitmq,
+)
 
 if sys.platform == "win32":
     from scheduler_app.platforms.windows import (
+        adopt_orphans,
+        background_service,
         control_address,
         default_pool,
+        end_descendants,
+        end_tree,
         has_display,
         is_restricted,
         kill_own_tree,
+        limit_this_process,
         login_start,
         pystray_backend,
         rabbitmq_install_hint,
@@ -30,11 +41,16 @@ if sys.platform == "win32":
     )
 else:
     from scheduler_app.platforms.posix import (
+        adopt_orphans,
+        background_service,
         control_address,
         default_pool,
+        end_descendants,
+        end_tree,
         has_display,
         is_restricted,
         kill_own_tree,
+        limit_this_process,
         login_start,
         pystray_backend,
         rabbitmq_install_hint,
@@ -52,15 +68,24 @@ else:
 from scheduler_app.platforms.ports import port_holder
 
 __all__ = [
+    "SUPPORTED_RABBITMQ",
     "TREE_VARIABLE",
     "ProcessTree",
     "RabbitMQInstallation",
+    "Root",
+    "ServiceManagerError",
+    "adopt_orphans",
+    "background_service",
     "control_address",
     "default_pool",
+    "end_descendants",
+    "end_tree",
     "find_rabbitmq",
     "has_display",
     "is_restricted",
+    "is_supported_rabbitmq",
     "kill_own_tree",
+    "limit_this_process",
     "login_start",
     "port_holder",
     "pystray_backend",

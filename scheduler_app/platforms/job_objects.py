@@ -8,6 +8,7 @@ from ctypes import wintypes
 assert sys.platform == "win32"  # noqa: S101 - mypy skips the rest elsewhere
 
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
+JOB_OBJECT_LIMIT_JOB_MEMORY = 0x0200
 JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 CREATE_SUSPENDED = 0x0004
 """For Popen's creationflags; `JobObject.take()` lets the process go on."""
@@ -53,6 +54,8 @@ def _load_kernel32() -> ctypes.WinDLL:
     library.AssignProcessToJobObject.restype = wintypes.BOOL
     library.TerminateJobObject.argtypes = (wintypes.HANDLE, wintypes.UINT)
     library.TerminateJobObject.restype = wintypes.BOOL
+    library.GetCurrentProcess.argtypes = ()
+    library.GetCurrentProcess.restype = wintypes.HANDLE
     library.CloseHandle.argtypes = (wintypes.HANDLE,)
     library.CloseHandle.restype = wintypes.BOOL
     return library
@@ -70,15 +73,21 @@ _ntdll = _load_ntdll()
 
 
 class JobObject:
-    """A job that ends with the last handle to it, that is, with the process that made it. Raises OSError."""
+    """A job that ends with the last handle to it, that is, with the process that made it. Raises OSError.
 
-    def __init__(self) -> None:
+    *memory*: the bytes that all its processes may have together.
+    """
+
+    def __init__(self, memory: int | None = None) -> None:
         job: int | None = _kernel32.CreateJobObjectW(None, None)
         if job is None:
             raise ctypes.WinError(ctypes.get_last_error())
         self._job: int | None = job
         limits = _ExtendedLimits()
         limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+        if memory is not None:
+            limits.BasicLimitInformation.LimitFlags |= JOB_OBJECT_LIMIT_JOB_MEMORY
+            limits.JobMemoryLimit = memory
         if not _kernel32.SetInformationJobObject(
             job, JOB_OBJECT_EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
         ):
@@ -93,6 +102,11 @@ class JobObject:
         status = _ntdll.NtResumeProcess(handle)
         if status < 0:  # NT_SUCCESS: errors are negative
             raise OSError(f"cannot let process {popen.pid} go on: NTSTATUS {status & 0xFFFFFFFF:#x}")
+
+    def take_this_process(self) -> None:
+        """Put the calling process into the job for the rest of its life: nobody closes the handle before."""
+        if not _kernel32.AssignProcessToJobObject(self._job, _kernel32.GetCurrentProcess()):
+            raise ctypes.WinError(ctypes.get_last_error())
 
     def terminate(self, exit_code: int) -> None:
         """End all processes of the job."""

@@ -57,12 +57,7 @@ class LaunchAgent:
 
     def switch_on(self, argv: Sequence[str]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            "Label": self._label,
-            "ProgramArguments": list(argv),
-            "RunAtLoad": True,
-            "ProcessType": "Interactive",
-        }
+        content = {"Label": self._label, "ProgramArguments": list(argv), "RunAtLoad": True}
         self._file.write_bytes(plistlib.dumps(content))
 
     def switch_off(self) -> None:

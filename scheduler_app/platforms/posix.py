@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
@@ -16,6 +17,8 @@ from scheduler_app.platforms.process_tree import (
     SEPARATOR,
     TREE_VARIABLE,
     ProcessTree,
+    Root,
+    end_left_behind,
     kill_all,
     kill_until_none_is_left,
     members,
@@ -27,8 +30,12 @@ if TYPE_CHECKING:
 
 assert sys.platform != "win32"  # noqa: S101 - mypy skips the rest there
 
+from scheduler_app.platforms.background_posix import LaunchdAgent, SystemdUnit  # noqa: E402 - as the assertion says
+
 # sockaddr_un.sun_path holds 104 bytes on macOS and the BSDs, 108 on Linux, the final zero included (unix(4), unix(7)).
 LONGEST_SOCKET_PATH = 103
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2), linux/prctl.h
+ORPHANS_PACE = 0.02
 
 
 class PosixTree(ProcessTree):
@@ -37,14 +44,15 @@ class PosixTree(ProcessTree):
     def __init__(self, popen: subprocess.Popen[bytes], tree: str) -> None:
         import psutil  # noqa: PLC0415 - a bare Python, which has no psutil yet, imports this module
 
-        super().__init__(popen)
-        self._tree = tree
         # Not reaped yet, so the pid is still the child's.
-        self._started = psutil.Process(popen.pid).create_time()
+        super().__init__(popen, Root(popen.pid, psutil.Process(popen.pid).create_time(), tree))
         self._all_gone = False
+        self._known: list[psutil.Process] = []
 
     def terminate(self) -> None:
         if self.popen.poll() is None:
+            # Its death hands them to another parent; who has left the session and dropped the mark is then unknown.
+            self._known = self._descendants()
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
                 os.killpg(self.pid, signal.SIGTERM)
 
@@ -52,7 +60,8 @@ class PosixTree(ProcessTree):
         if self._all_gone:
             return
         # Looked up while the child lives: its death hands its children to another parent.
-        found = self._descendants()
+        alive = self.popen.poll() is None
+        found = [*self._known, *(self._descendants() if alive else ())]
         self.popen.kill()
         kill_all(found)
         self._reap()
@@ -64,7 +73,7 @@ class PosixTree(ProcessTree):
 
     def _descendants(self) -> "list[psutil.Process]":
         roots = [self.pid] if self.popen.returncode is None else []
-        return members(roots, tree=self._tree, since=self._started, in_session=self._in_session)
+        return members(roots, tree=self.root.tree, since=self.root.started, in_session=self._in_session)
 
     def _in_session(self, pid: int) -> bool:
         if pid == self.pid or _session(pid) != self.pid:
@@ -122,6 +131,54 @@ def kill_own_tree() -> NoReturn:
         os._exit(1)
 
 
+def end_tree(root: Root) -> bool:
+    """Kill what is left of the tree of *root*, whose owner has gone; tell whether nothing of it lives any more."""
+    return end_left_behind(root, _session)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, where the system can do that (Linux)."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - 2 ms that only a job's process has to pay for
+
+        # One that refuses (a sandbox) leaves what finds them by their session and their mark.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(patience: float) -> None:
+    """Wait *patience* seconds for the descendants of this process to end, then kill them; without any, return."""
+    deadline = time.monotonic() + patience
+    while _has_children():
+        if time.monotonic() >= deadline:
+            import psutil  # noqa: PLC0415 - as above
+
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        time.sleep(ORPHANS_PACE)
+
+
+def limit_this_process(*, memory: int | None, niceness: int | None) -> None:
+    """Limit this process and what it starts, each to *memory* bytes of its own data; raises OSError or ValueError."""
+    if memory is not None:
+        import resource  # noqa: PLC0415 - for limited jobs only
+
+        # Not the address space: runtimes such as Go's and Java's reserve far more of that than they use.
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    if niceness is not None:
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+
+
+def _has_children() -> bool:
+    """Tell whether a child of this process lives; those that have ended are taken off the system's list."""
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
 def signal_main_thread(signal_number: int) -> None:
     """Send a signal to the main thread, from any thread, so that it also ends a wait the main thread is in.
 
@@ -160,6 +217,12 @@ def login_start(data_folder: Path) -> DesktopEntry | LaunchAgent:
     """Return the system's own place for what starts at login, for the installation with this data folder."""
     name = login_start_name(data_folder)
     return LaunchAgent(name) if sys.platform == "darwin" else DesktopEntry(name)
+
+
+def background_service(data_folder: Path, *, system: bool) -> SystemdUnit | LaunchdAgent:
+    """Return the service manager's entry for the installation with this data folder; *system* is for all of it."""
+    name = login_start_name(data_folder)
+    return LaunchdAgent(name) if sys.platform == "darwin" else SystemdUnit(name, system=system)
 
 
 def windowless_python() -> str:

@@ -5,7 +5,7 @@ import os
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import psutil
@@ -20,12 +20,29 @@ DEATH_LIMIT = 2.0  # seconds for the kernel to take back a killed process; longe
 ROUND_LIMIT = 0.1
 
 
+# Two readings of when a process started may differ by this: Linux counts it from a boot time that the clock moves.
+SAME_START = 2.0
+
+
+class Root(NamedTuple):
+    """What tells the root of a tree, and the tree, from all other processes of its machine; also after a restart."""
+
+    pid: int
+    started: float
+    tree: str
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Root":
+        return cls(int(stored["pid"]), float(stored["started"]), str(stored["tree"]))
+
+
 class ProcessTree(ABC):
     """A child process and all its descendants; made by `platforms.spawn()`."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], root: Root) -> None:
         self.popen = popen
         self.pid = popen.pid
+        self.root = root
 
     @abstractmethod
     def terminate(self) -> None:
@@ -79,6 +96,31 @@ def members(
         found |= below
         grown = bool(below)
     return [processes[pid] for pid in found - set(roots) if pid in processes]
+
+
+def end_left_behind(root: Root, session_of: "Callable[[int], int | None]") -> bool:
+    """Kill what is left of a tree whose owner has gone; tell whether nothing of it lives any more."""
+
+    def find() -> "list[psutil.Process]":
+        import psutil  # noqa: PLC0415 - as above
+
+        alive: list[psutil.Process] = []
+        foreign = False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(root.pid)
+            foreign = abs(process.create_time() - root.started) > SAME_START
+            if not foreign and process.status() != psutil.STATUS_ZOMBIE:
+                alive = [process]
+        # Whoever has the root's pid now has nothing to do with it, and its session is another one.
+        return alive + members(
+            [process.pid for process in alive],
+            tree=root.tree,
+            since=root.started - SAME_START,
+            in_session=lambda pid: not foreign and pid != root.pid and session_of(pid) == root.pid,
+        )
+
+    kill_until_none_is_left(find)
+    return not find()
 
 
 def kill_all(processes: "list[psutil.Process]") -> None:

@@ -18,6 +18,8 @@ from scheduler_app.platforms.process_tree import (
     SEPARATOR,
     TREE_VARIABLE,
     ProcessTree,
+    Root,
+    end_left_behind,
     kill_all,
     kill_until_none_is_left,
     members,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 assert sys.platform == "win32"  # noqa: S101 - mypy skips the rest elsewhere
 
+from scheduler_app.platforms.background_windows import LogonTask  # noqa: E402 - as the assertion says
 from scheduler_app.platforms.job_objects import CREATE_SUSPENDED, JobObject  # noqa: E402 - as the assertion says
 from scheduler_app.platforms.login_start_windows import RunKey  # noqa: E402 - as the assertion says
 
@@ -36,6 +39,7 @@ SE_FILE_OBJECT = 1
 DACL_SECURITY_INFORMATION = 0x00000004
 PROTECTED_DACL_SECURITY_INFORMATION = 0x80000000
 SDDL_REVISION_1 = 1
+NICEST = 15  # from here on a POSIX niceness means "only when nothing else wants the processor"
 TOKEN_QUERY = 0x0008
 TOKEN_USER = 1
 KILLED = 1  # exit code of what is killed
@@ -106,13 +110,12 @@ class WindowsTree(ProcessTree):
     def __init__(self, popen: subprocess.Popen[bytes], tree: str) -> None:
         import psutil  # noqa: PLC0415 - a bare Python, which has no psutil yet, imports this module
 
-        super().__init__(popen)
-        self._tree = tree
         # The open process handle of Popen keeps the pid from being given to another process.
         try:
-            self._started = psutil.Process(popen.pid).create_time()
+            started = psutil.Process(popen.pid).create_time()
         except psutil.Error:  # it has ended already
-            self._started = 0.0
+            started = 0.0
+        super().__init__(popen, Root(popen.pid, started, tree))
         self._job = JobObject()
         self._job.take(popen)
 
@@ -133,7 +136,7 @@ class WindowsTree(ProcessTree):
         self._job.close()
 
     def _descendants(self) -> "list[psutil.Process]":
-        return members([self.pid], tree=self._tree, since=self._started, in_session=lambda _: False)
+        return members([self.pid], tree=self.root.tree, since=self.root.started, in_session=lambda _: False)
 
 
 def spawn(
@@ -189,6 +192,31 @@ def kill_own_tree() -> NoReturn:
         os._exit(KILLED)
 
 
+def end_tree(root: Root) -> bool:
+    """Kill what is left of the tree of *root*, whose owner has gone; tell whether nothing of it lives any more."""
+    return end_left_behind(root, lambda _: None)
+
+
+def adopt_orphans() -> None:
+    """Do nothing: whoever is in the Job Object stays in it, whatever becomes of its parent."""
+
+
+def end_descendants(patience: float) -> None:
+    """Do nothing: the owner of the Job Object waits for them, and ends them."""
+
+
+def limit_this_process(*, memory: int | None, niceness: int | None) -> None:
+    """Limit this process and what it starts to *memory* bytes together; raises OSError."""
+    if memory is not None:
+        JobObject(memory).take_this_process()
+    if niceness is not None:
+        import psutil  # noqa: PLC0415 - as above
+
+        classes = (psutil.HIGH_PRIORITY_CLASS, psutil.NORMAL_PRIORITY_CLASS, psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        nicest = psutil.IDLE_PRIORITY_CLASS
+        psutil.Process().nice(nicest if niceness >= NICEST else classes[(niceness > 0) - (niceness < 0) + 1])
+
+
 def signal_main_thread(signal_number: int) -> None:
     """Raise a signal in this process, from any thread; Python runs its handler in the main thread."""
     signal.raise_signal(signal.Signals(signal_number))
@@ -221,6 +249,11 @@ def pystray_backend() -> str:
 def login_start(data_folder: Path) -> RunKey:
     """Return the system's own place for what starts at login, for the installation with this data folder."""
     return RunKey(login_start_name(data_folder))
+
+
+def background_service(data_folder: Path, *, system: bool) -> LogonTask:  # noqa: ARG001 - a task is a user's
+    """Return the task of the installation with this data folder."""
+    return LogonTask(login_start_name(data_folder), _current_user())
 
 
 def windowless_python() -> str:

@@ -8,16 +8,19 @@ import secrets
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
 from scheduler_app import platforms
 from scheduler_app.supervisor.output import RotatingFile, Tail, copy_output
-from scheduler_app.supervisor.service import INSTANCE_VARIABLE, Probe, Service, SupervisorError
+from scheduler_app.supervisor.service import INSTANCE_VARIABLE, Probe, Pulse, Service, SupervisorError
 from scheduler_app.supervisor.states import Event
 
 PROBE_INTERVAL = 0.1
+PULSE_LOOKS = 6
+"""So many times within the limit of a hang the pulse is looked at."""
 DRAIN_LIMIT = 2.0
 """Seconds that the last output may take to arrive after the exit; a process that escaped may hold the pipe for ever."""
 
@@ -46,6 +49,7 @@ class Child:
         self._launching = threading.Lock()
         self._tree: platforms.ProcessTree | None = None
         self._unwanted = False
+        self._unusable = ""
         self._thread("life", self._live)
 
     @property
@@ -98,7 +102,7 @@ class Child:
             _pipe(tree.popen.stdin).close()
         tree.close()
         completed = code == 0 and self._service.limits.runs_once
-        self._notice(Event.COMPLETED if completed else Event.EXITED, describe_exit(code))
+        self._notice(Event.COMPLETED if completed else Event.EXITED, self._unusable or describe_exit(code))
 
     def _launch(self) -> platforms.ProcessTree | None:
         with self._launching:
@@ -118,8 +122,34 @@ class Child:
                 ready = probe(self.instance)
             except OSError:
                 continue  # nobody listens yet
+            except SupervisorError as error:
+                self._unusable = str(error)
+                self.kill()
+                return
             if ready:
                 self._notice(Event.BECAME_READY)
+                if self._service.pulse is not None:
+                    self._watch(self._service.pulse, self._service.limits.hung)
+                return
+
+    def _watch(self, pulse: Pulse, limit: float) -> None:
+        """Tell when there has been no sign of life for *limit* seconds."""
+        interval = limit / PULSE_LOOKS
+        last: object = None
+        alive_at = looked_at = time.monotonic()
+        while not self._asking.wait(interval):
+            now = time.monotonic()
+            try:
+                current = pulse()
+            except OSError:
+                current = last
+            # Where nobody looked for long, this machine slept, and the service with it.
+            slept = now - looked_at > 2 * interval
+            looked_at = time.monotonic()
+            if current != last or slept:
+                last, alive_at = current, looked_at
+            elif looked_at - alive_at >= limit:
+                self._notice(Event.HUNG, f"no sign of life for {limit:g} s")
                 return
 
     def _notice(self, event: Event, detail: str = "") -> None:

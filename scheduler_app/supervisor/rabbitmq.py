@@ -5,21 +5,23 @@ side by side, next to a system's RabbitMQ. The node ends when its stdin closes, 
 """
 
 import os
-import socket
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
 from scheduler_app import platforms
 from scheduler_app.broker import NodeCredentials, node_credentials, node_credentials_with_free_port
+from scheduler_app.broker_store import feature_flags_of, set_aside, store_of
 from scheduler_app.paths import Paths
 from scheduler_app.platforms import RabbitMQInstallation
+from scheduler_app.supervisor import amqp_check
 
 NODE_NAME = "scheduler@localhost"  # fixed: the store belongs to a node name, and machines change theirs
-HANDSHAKE_TIMEOUT = 5.0  # seconds for each answer of the node
+# Starts in a row that lead to nothing, after which it is the store that is to blame. One may be a port just taken.
+VAIN_STARTS = 2
 PREDECESSOR_TIMEOUT = 10.0  # seconds a node of ours gets to end by itself, before it is killed
 STOP_LIMIT = 15_000  # milliseconds that an orderly end may take; what was confirmed survives a halt too
 ORPHAN_STOP_LIMIT = 5_000  # the same when whoever started the node is gone
@@ -43,6 +45,9 @@ LIFELINE = (
 # elects a leader (seen with RabbitMQ 3.10.8): every use of it would time out. This makes it an empty queue.
 ELECTION = "catch [ra:trigger_election({Name, node()}) || {Name, _} <- ra_directory:list_registered(quorum_queues)]."
 
+# Would start epmd after a minute, on every interface, although nobody is to find this node.
+NO_EPMD = "catch supervisor:terminate_child(rabbit_sup, rabbit_epmd_monitor_sup)."
+
 # As RabbitMQ's own start script has them, and: no busy waiting, two schedulers instead of one a core.
 EMULATOR_OPTIONS = (
     *("+W", "w", "+B", "i", "+S", "2:2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
@@ -57,6 +62,8 @@ class PrivateNode:
         self.installation = installation
         self.paths = paths
         self.folder = paths.rabbitmq
+        self._vain_starts = 0  # since the node could be used
+        self._distrusted = self.folder / "store-is-not-trusted"
 
     def argv(self) -> list[str]:
         """Return the command; its stdin is the lifeline and must be a pipe. The same at every start."""
@@ -64,7 +71,7 @@ class PrivateNode:
             str(self.installation.erl),
             *EMULATOR_OPTIONS,
             *("-noshell", "-boot", "start_sasl"),
-            *("-eval", LIFELINE, "-s", "rabbit", "boot", "-eval", ELECTION),
+            *("-eval", LIFELINE, "-s", "rabbit", "boot", "-eval", ELECTION, "-eval", NO_EPMD),
             *("-sname", NODE_NAME, "-start_epmd", "false", "-dist_listen", "false"),
             # Nothing listens there; RabbitMQ asks for the number while it boots, and would wait for epmd's answer.
             *("-erl_epmd_port", "1"),
@@ -90,6 +97,7 @@ class PrivateNode:
             # Windows' Erlang looks for the cookie here; elsewhere there is no drive and nothing reads them.
             **({"HOMEDRIVE": home.drive, "HOMEPATH": str(home)[len(home.drive) :]} if home.drive else {}),
             "ERL_LIBS": str(self.installation.home / "plugins"),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",  # should anything start it after all
             "ERL_CRASH_DUMP_SECONDS": "0",  # none is written
             "ERL_MAX_PORTS": "4096",
             "ERL_MAX_ETS_TABLES": "50000",
@@ -102,10 +110,9 @@ class PrivateNode:
             "RABBITMQ_PLUGINS_DIR": (self.installation.home / "plugins").as_posix(),
             "RABBITMQ_PLUGINS_EXPAND_DIR": self._file("plugins"),
             "RABBITMQ_GENERATED_CONFIG_DIR": self._file("generated"),
-            "RABBITMQ_FEATURE_FLAGS_FILE": self._file(f"feature-flags-{user}"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": feature_flags_of(self.paths, user).as_posix(),
             "RABBITMQ_MNESIA_BASE": self._file("store"),
-            # RabbitMQ makes its first user when its store is empty: another user has another store.
-            "RABBITMQ_MNESIA_DIR": self._file(f"store/{user}"),
+            "RABBITMQ_MNESIA_DIR": store_of(self.paths, user).as_posix(),
             "RABBITMQ_LOG_BASE": self._file("log"),
             # Not standard output: nobody reads it when the supervisor was killed, and the end may hang, writing there.
             # What keeps the node from starting is written to standard output all the same.
@@ -118,10 +125,16 @@ class PrivateNode:
     def write_configuration(self) -> None:
         """Make everything ready for a start; waits for an earlier node of this folder to end, or ends it.
 
-        Picks and stores a new port when somebody else has taken the node's own. Raises BrokerError.
+        Picks and stores a new port when somebody else has taken the node's own, and sets a store aside with which
+        the node could not be used. Raises BrokerError.
         """
         self._end_predecessor()
         credentials = node_credentials_with_free_port(self.paths)
+        if self._vain_starts >= VAIN_STARTS or self._distrusted.exists():
+            self._vain_starts = 0
+            set_aside(self.paths, credentials.user, datetime.now(UTC).astimezone())
+            self._distrusted.unlink(missing_ok=True)
+        self._vain_starts += 1
         for name in ("home", "store", "log", "plugins", "generated"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         # Erlang insists on a cookie that nobody else can read; on the command line everybody could.
@@ -131,14 +144,23 @@ class PrivateNode:
         _write_private(self.folder / "advanced.config", "[].\n")
         _write_private(self.folder / "env.conf", "")
 
+    def distrust_store(self) -> None:
+        """Have the next start, perhaps another day, begin with a new store: this one hangs and is being given up."""
+        self._distrusted.touch()
+
     def is_ready(self) -> bool:
-        """Tell whether our node lets our user into our vhost: an AMQP login, not just an open port."""
-        credentials = node_credentials(self.paths)
+        """Tell whether our node takes a message from our user in our vhost, not just whether a port is open.
+
+        Raises UnusableError when it has started with a store that cannot be used.
+        """
         try:
-            with socket.create_connection(("127.0.0.1", credentials.port), HANDSHAKE_TIMEOUT) as connection:
-                _log_in(connection, credentials)
-        except (OSError, _UnexpectedAnswerError):
+            amqp_check.check(node_credentials(self.paths))
+        except OSError:
             return False
+        except amqp_check.UnusableError:
+            self._vain_starts = VAIN_STARTS
+            raise
+        self._vain_starts = 0
         return True
 
     def _file(self, name: str) -> str:
@@ -182,6 +204,8 @@ loopback_users.{user} = true
 consumer_timeout = {CONSUMER_TIMEOUT}
 vm_memory_high_watermark.absolute = 256MiB
 disk_free_limit.absolute = 200MB
+mnesia_table_loading_retry_timeout = 10000
+mnesia_table_loading_retry_limit = 2
 log.console = false
 log.file.level = info
 log.file.rotation.size = 5000000
@@ -199,68 +223,3 @@ def _write_private(path: Path, text: str, mode: int = 0o600) -> None:
         file.write(text)
     platforms.restrict_to_owner(path)
     path.chmod(mode)
-
-
-# The AMQP 0-9-1 handshake, written out: the supervisor has no AMQP library, and needs these few frames only.
-
-METHOD_FRAME, FRAME_END = 1, 0xCE
-START, START_OK, TUNE, TUNE_OK, OPEN, OPEN_OK, CLOSE, CLOSE_OK = (
-    struct.pack("!HH", 10, method) for method in (10, 11, 30, 31, 40, 41, 50, 51)
-)
-
-
-class _UnexpectedAnswerError(Exception):
-    """Not a RabbitMQ that lets us in."""
-
-
-def _log_in(connection: socket.socket, credentials: NodeCredentials) -> None:
-    connection.settimeout(HANDSHAKE_TIMEOUT)
-    connection.sendall(b"AMQP\x00\x00\x09\x01")
-    _expect(connection, START)
-    response = f"\0{credentials.user}\0{credentials.password}".encode()
-    _send(
-        connection,
-        START_OK
-        + struct.pack("!I", 0)
-        + _short("PLAIN")
-        + struct.pack("!I", len(response))
-        + response
-        + _short("en_US"),
-    )
-    limits = _expect(connection, TUNE)[:6]
-    _send(connection, TUNE_OK + limits + struct.pack("!H", 0))  # no heartbeat
-    _send(connection, OPEN + _short(credentials.vhost) + _short("") + b"\0")
-    _expect(connection, OPEN_OK)
-    # Without a farewell the node would log every check as a lost connection.
-    _send(connection, CLOSE + struct.pack("!H", 200) + _short("") + struct.pack("!HH", 0, 0))
-    _expect(connection, CLOSE_OK)
-
-
-def _short(text: str) -> bytes:
-    encoded = text.encode()
-    return bytes([len(encoded)]) + encoded
-
-
-def _send(connection: socket.socket, payload: bytes) -> None:
-    connection.sendall(struct.pack("!BHI", METHOD_FRAME, 0, len(payload)) + payload + bytes([FRAME_END]))
-
-
-def _expect(connection: socket.socket, method: bytes) -> bytes:
-    """Return the arguments of the next frame, which must be *method*."""
-    kind, _, length = struct.unpack("!BHI", _receive(connection, 7))
-    if kind != METHOD_FRAME or length > 65_536:  # noqa: PLR2004 - a web server's answer would ask for gigabytes
-        raise _UnexpectedAnswerError
-    payload = _receive(connection, length + 1)
-    if not payload.startswith(method) or payload[-1] != FRAME_END:
-        raise _UnexpectedAnswerError
-    return payload[4:-1]
-
-
-def _receive(connection: socket.socket, length: int) -> bytes:
-    received = b""
-    while len(received) < length:
-        part = connection.recv(length - len(received))
-        if not part:
-            raise _UnexpectedAnswerError
-        received += part
-    return received

@@ -5,12 +5,13 @@ cost the supervisor more memory than all the rest of it.
 """
 
 import socket
+import time
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote
 
 from scheduler_app.sqlite import use_safe_sqlite
-from scheduler_app.supervisor.service import Probe, SupervisorError
+from scheduler_app.supervisor.service import Probe, Pulse, SupervisorError
 
 ANSWER_LIMIT = 2.0
 """Seconds for one answer; a probe asks again anyway."""
@@ -36,6 +37,25 @@ def http_ok(host: str, port: int, path: str) -> Probe:
         return answer.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")) and instance.encode() in answer
 
     return answers
+
+
+def http_pulse(host: str, port: int, path: str) -> Pulse:
+    """Return a pulse that beats with each answer from *path*, whatever it says: a database that is away is no hang."""
+    request = f"GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nUser-Agent: supervisor\r\n\r\n"
+
+    def answered() -> object:
+        with socket.create_connection((host, port), timeout=ANSWER_LIMIT) as connection:
+            connection.sendall(request.encode())
+            if not connection.recv(LONGEST_ANSWER):
+                raise ConnectionError("closed without an answer")
+        return time.monotonic()
+
+    return answered
+
+
+def file_pulse(file: Path) -> Pulse:
+    """Return a pulse that beats with each touch of *file*, see scheduler_app.pulse."""
+    return lambda: file.stat().st_mtime_ns
 
 
 def service_row(database_url: str | None, default_file: Path) -> Probe:

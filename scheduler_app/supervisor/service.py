@@ -9,7 +9,14 @@ INSTANCE_VARIABLE = "SCHEDULER_SERVICE_ID"
 """Environment variable that tells a process which launch of which service it is."""
 
 Probe = Callable[[str], bool]
-"""Asks whether the launch with this instance name is ready. May take a second; an OSError means not yet."""
+"""Asks whether the launch with this instance name is ready. May take a second.
+
+An OSError means not yet, a SupervisorError that the launch has failed.
+"""
+
+
+Pulse = Callable[[], object]
+"""Returns something else each time the service has given a sign of life; an OSError means that it does not answer."""
 
 
 class SupervisorError(Exception):
@@ -30,6 +37,8 @@ class Service:
     """All of it, not additions: a service may have to be free of a variable."""
     probe: Probe | None = None
     """None for a task that runs once."""
+    pulse: Pulse | None = None
+    """None for a service that is not watched once it is ready."""
     needs: frozenset[str] = frozenset()
     """What has to be ready before it starts, and stops after it."""
     uses: frozenset[str] = frozenset()

@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import psutil
 
-from scheduler_app import platforms
+from scheduler_app import platforms, pulse
 from scheduler_app.broker import BrokerChoice, BrokerError, choose
 from scheduler_app.config import Config
 from scheduler_app.paths import Paths
+from scheduler_app.supervisor.amqp_check import UnusableError
 from scheduler_app.supervisor.loop import BROKER
 from scheduler_app.supervisor.ports import reachable_host
 from scheduler_app.supervisor.rabbitmq import PrivateNode
-from scheduler_app.supervisor.readiness import http_ok, service_row
+from scheduler_app.supervisor.readiness import file_pulse, http_ok, http_pulse, service_row
 from scheduler_app.supervisor.service import BrokerInUse, Service, ServiceSet, SupervisorError
 from scheduler_app.supervisor.states import Limits
 
@@ -42,35 +44,42 @@ def application_services(config: Config, paths: Paths, environment: Mapping[str,
 def _with_private_node(
     config: Config, paths: Paths, environment: Mapping[str, str], port: int, choice: BrokerChoice
 ) -> ServiceSet:
+    installation = platforms.find_rabbitmq()
+    assert installation is not None  # noqa: S101  # choose() said so
+    node = PrivateNode(installation, paths)
+
     def without(reason: str) -> ServiceSet:
+        node.distrust_store()
         embedded = {**environment, "SCHEDULER_BROKER_KIND": "embedded"}
         in_use = BrokerInUse("embedded", f"the private RabbitMQ node did not become ready: {reason} (see broker.log)")
         return _Maker(config, paths, embedded, port).make(in_use, None)
 
     services = _Maker(config, paths, environment, port).make(
-        BrokerInUse("private", choice.reason), _private_node(paths, environment)
+        BrokerInUse("private", choice.reason), private_node(node, environment)
     )
     may_fall_back = config.broker.kind == "auto"
     return ServiceSet(services.services, services.broker, without if may_fall_back else None)
 
 
-def _private_node(paths: Paths, environment: Mapping[str, str]) -> Service:
-    installation = platforms.find_rabbitmq()
-    assert installation is not None  # noqa: S101  # choose() said so
-    node = PrivateNode(installation, paths)
-
+def private_node(node: PrivateNode, environment: Mapping[str, str]) -> Service:
     def prepare() -> None:
         try:
             node.write_configuration()
         except (BrokerError, psutil.Error) as error:
             raise SupervisorError(str(error)) from error
 
+    def probe(_instance: str) -> bool:
+        try:
+            return node.is_ready()
+        except UnusableError as error:
+            raise SupervisorError(f"it cannot be used with its message store: {error}") from error
+
     return Service(
         name=BROKER,
         step="Starting the message broker",
         argv=tuple(node.argv()),
         environment=node.environment(environment),
-        probe=lambda _instance: node.is_ready(),
+        probe=probe,
         # Needs nothing: RabbitMQ boots while the database is prepared.
         limits=Limits(ready=BROKER_READY_LIMIT, stop=BROKER_STOP_LIMIT),
         prepare=prepare,
@@ -83,6 +92,7 @@ class _Maker:
         self._environment = environment
         self._port = port
         url = config.database.url
+        self._pulses = paths.run
         self._has_row = service_row(url.reveal() if url is not None else None, paths.database)
 
     def make(self, in_use: BrokerInUse, broker: Service | None) -> ServiceSet:
@@ -108,16 +118,16 @@ class _Maker:
             self._launched("scheduler_app.web.server", "--port", str(self._port)),
             self._environment,
             probe=http_ok(reachable_host(self._config.web.host), self._port, HEALTH),
+            pulse=http_pulse(reachable_host(self._config.web.host), self._port, HEALTH),
             needs=frozenset({MIGRATE}),
             limits=Limits(ready=PYTHON_READY_LIMIT),
         )
 
     def _beat(self, uses: frozenset[str]) -> Service:
-        return Service(
+        return self._with_pulse(
             "beat",
             "Starting beat",
             self._celery("beat"),
-            self._environment,
             probe=self._has_row,
             needs=frozenset({MIGRATE}),
             # Records what is due without a broker, and sends it when there is one.
@@ -127,17 +137,21 @@ class _Maker:
 
     def _worker(self, number: int, uses: frozenset[str]) -> Service:
         name = f"worker-{number}"
-        return Service(
+        return self._with_pulse(
             name,
             f"Starting worker {number}",
             self._celery("worker", f"--hostname={name}@%h"),
-            self._environment,
             probe=self._has_row,
             needs=frozenset({MIGRATE}),
             # Ready only when it is connected, but half of its start is Python's imports, meanwhile.
             uses=uses,
             limits=Limits(ready=PYTHON_READY_LIMIT, stop=self._config.worker.stop_limit + WORKER_STOP_MARGIN),
         )
+
+    def _with_pulse(self, name: str, step: str, argv: tuple[str, ...], **options: Any) -> Service:
+        file = self._pulses / f"{name}.pulse"
+        environment = {**self._environment, pulse.VARIABLE: str(file)}
+        return Service(name, step, argv, environment, pulse=file_pulse(file), prepare=file.touch, **options)
 
     def _celery(self, verb: str, *options: str) -> tuple[str, ...]:
         level = f"--loglevel={self._config.logs.level.upper()}"

@@ -31,6 +31,7 @@ class Event(StrEnum):
     BECAME_READY = "became ready"
     COMPLETED = "completed"  # a task that runs once exited with 0
     EXITED = "exited"
+    HUNG = "hang"  # gives no sign of life any more
     STOP = "stop"
     RESTART = "restart"
     HURRY = "hurry"  # do not wait any longer for a clean stop
@@ -57,6 +58,8 @@ class Limits:
     """Seconds that a state may last, and how restarts are spaced."""
 
     ready: float = 30.0
+    hung: float = 60.0
+    """Without a sign of life; longer than a full disk, a swapping machine or a debugger's prompt takes to answer."""
     stop: float = 10.0
     insist: float = 5.0
     kill: float = 5.0
@@ -165,6 +168,20 @@ def _not_ready_in_time(machine: Machine, moment: Moment) -> Step:
     )
 
 
+def _hung(machine: Machine, moment: Moment) -> Step:
+    # It will hardly hear the request; what it was doing is healed as after a crash.
+    return (
+        replace(
+            machine,
+            state=State.STOPPING,
+            deadline=moment.now + moment.limits.insist,
+            then=State.BACKOFF,
+            reason=moment.detail,
+        ),
+        Action.ASK_TO_STOP,
+    )
+
+
 def _ask_to_stop(then: State) -> Callable[[Machine, Moment], Step]:
     def transition(machine: Machine, moment: Moment) -> Step:
         deadline = moment.now + moment.limits.stop
@@ -213,6 +230,7 @@ def _nothing(machine: Machine, _: Moment) -> Step:
 _WHILE_BEING_STOPPED: dict[Event, Callable[[Machine, Moment], Step]] = {
     # The probe's answer may have been on its way when the stop was asked for.
     Event.BECAME_READY: _nothing,
+    Event.HUNG: _nothing,
     Event.COMPLETED: _ended,
     Event.EXITED: _ended,
     Event.STOP: _decide_what_follows(State.STOPPED),
@@ -233,6 +251,7 @@ TABLE: dict[tuple[State, Event], Callable[[Machine, Moment], Step]] = {
     (State.STARTING, Event.RESTART): _ask_to_stop(State.STARTING),
     (State.READY, Event.TIME_UP): _healthy,
     (State.READY, Event.EXITED): _fail,
+    (State.READY, Event.HUNG): _hung,
     (State.READY, Event.STOP): _ask_to_stop(State.STOPPED),
     (State.READY, Event.RESTART): _ask_to_stop(State.STARTING),
     (State.DONE, Event.START): _wait,

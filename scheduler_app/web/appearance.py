@@ -44,7 +44,13 @@ UNFOLD = {
                         "icon": "event_busy",
                         "link": reverse_lazy("admin:beat_config_blackout_changelist"),
                     },
+                    {"title": "Secrets", "icon": "key", "link": reverse_lazy("admin:jobs_secret_changelist")},
                     {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:jobs_run_changelist")},
+                    {
+                        "title": "Refused messages",
+                        "icon": "unsubscribe",
+                        "link": reverse_lazy("admin:jobs_refusedmessage_changelist"),
+                    },
                 ],
             },
             {

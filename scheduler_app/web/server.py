@@ -24,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"cannot listen on {settings.SCHEDULER.web.host}:{port}: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    from beat_config import secret_upkeep  # noqa: PLC0415 - needs the models, which are loaded by now
+
+    secret_upkeep.start()
     signal.signal(signal.SIGTERM, _stop)
     # Ends the requests it is answering when the signal's SystemExit arrives in its loop.
     server.run()

@@ -21,7 +21,8 @@ from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_app.settings")
 
-from scheduler_app.celery import DEFAULT_QUEUE, app
+from scheduler_app.celery import app
+from scheduler_app.routing import DEFAULT_QUEUE
 from tests.benchmarks.names import DATABASE, OURS
 
 IDLE_TICKS = 200

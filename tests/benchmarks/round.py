@@ -27,7 +27,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from jobs.messages import run_of
 from jobs.models import Run
-from scheduler_app.celery import DEFAULT_QUEUE, app
+from scheduler_app.celery import app
+from scheduler_app.routing import DEFAULT_QUEUE
 from tests.benchmarks import filling
 from tests.benchmarks.names import OURS, PERSISTENT
 

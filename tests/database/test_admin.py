@@ -12,6 +12,7 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config import recorder
 from beat_config.models import SchedulePolicy
+from jobs import catalogue
 from jobs.discovery import discover
 from jobs.models import Run, RunOutput, Service
 from jobs.states import State
@@ -58,6 +59,15 @@ def form(**changes):
 def errors(response):
     assert response.status_code == 200, "it was saved"
     return response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("job", sorted(catalogue.registry()))
+def test_a_form_with_nothing_filled_in_is_refused_at_its_fields_whatever_the_job(admin, job):
+    refused = errors(admin.post(ADD, {"name": "mine", "task": job, "when": "every"}))
+
+    needed = {f"parameter_{each.name}" for each in catalogue.registry()[job].parameters if each.required}
+    assert set(refused) >= needed
+    assert admin.post("/admin/beat_config/schedule/preview/", {"task": job, "when": "every"}).status_code == 200
 
 
 def test_a_schedule_every_ten_seconds_is_stored_in_django_celery_beats_table(admin):
@@ -132,7 +142,7 @@ def test_a_schedule_for_one_moment_is_stored_as_clocked(admin):
             {"overlap": "allow", "concurrency_key": "disk"}, "concurrency_key", "same time", id="apart and together"
         ),
         pytest.param({"catch_up_window": "10s"}, "catch_up_window", "shorter", id="older than too late"),
-        pytest.param({"crash": "again", "crash_attempts": "1"}, "crash_attempts", "2", id="again, but once"),
+        pytest.param({"when_wrong": "any", "attempts": "1"}, "attempts", "2", id="again, but once"),
         pytest.param({"catch_up_window": "soon"}, "catch_up_window", "soon", id="no window"),
         pytest.param({"grace": "-1s"}, "grace", "-1s", id="negative lateness"),
         pytest.param({"expires_after": "never"}, "expires_after", "never", id="no expiry"),
@@ -191,8 +201,11 @@ def test_every_policy_is_stored_and_shown_again(admin):
         "grace": "30s",
         "overlap": "queue",
         "concurrency_key": "disk",
-        "crash": "again",
-        "crash_attempts": "5",
+        "when_wrong": "any",
+        "attempts": "5",
+        "retry_delay": "30s",
+        "retry_longest": "10m",
+        "retry_doubles": "True",
         "expires_after": "10m",
         "priority": "9",
         "time_limit": "1h 30m",
@@ -202,7 +215,9 @@ def test_every_policy_is_stored_and_shown_again(admin):
     policy = SchedulePolicy.objects.select_related("schedule").get()
     assert (policy.catch_up, policy.catch_up_window, policy.catch_up_cap) == ("all", timedelta(hours=2), 7)
     assert (policy.grace, policy.overlap, policy.concurrency_key) == (timedelta(seconds=30), "queue", "disk")
-    assert (policy.crash, policy.crash_attempts, policy.time_limit) == ("again", 5, timedelta(minutes=90))
+    assert (policy.when_wrong, policy.attempts, policy.time_limit) == ("any", 5, timedelta(minutes=90))
+    assert (policy.retry_delay, policy.retry_longest) == (timedelta(seconds=30), timedelta(minutes=10))
+    assert (policy.retry_doubles, policy.retry_varies) == (True, False)
     assert (policy.schedule.expire_seconds, policy.schedule.priority) == (600, 9)
     shown = admin.get(f"{LIST}{policy.pk}/change/").context["adminform"].form
     assert {name: str(shown[name].value()) for name in chosen} == chosen
@@ -210,21 +225,21 @@ def test_every_policy_is_stored_and_shown_again(admin):
 
 
 @pytest.mark.parametrize(
-    ("preset", "catch_up", "overlap", "crash", "expires"),
+    ("preset", "catch_up", "overlap", "when_wrong", "expires"),
     [
-        ("must", "all", "queue", "again", None),
-        ("on_time", "none", "skip", "leave", 300),
-        ("once", "latest", "skip", "leave", None),
-        ("often", "latest", "allow", "leave", None),
+        ("must", "all", "queue", "crash", None),
+        ("on_time", "none", "skip", "job", 300),
+        ("once", "latest", "skip", "job", None),
+        ("often", "latest", "allow", "job", None),
     ],
 )
 def test_a_preset_sets_the_policies_also_without_its_script_and_is_shown_again(
-    admin, preset, catch_up, overlap, crash, expires
+    admin, preset, catch_up, overlap, when_wrong, expires
 ):
     admin.post(ADD, form(preset=preset))
 
     policy = SchedulePolicy.objects.select_related("schedule").get()
-    assert (policy.catch_up, policy.overlap, policy.crash) == (catch_up, overlap, crash)
+    assert (policy.catch_up, policy.overlap, policy.when_wrong) == (catch_up, overlap, when_wrong)
     assert policy.schedule.expire_seconds == expires
     shown = admin.get(f"{LIST}{policy.pk}/change/").context["adminform"].form
     assert shown["preset"].value() == preset
@@ -275,7 +290,8 @@ def test_every_built_in_job_has_a_form_with_a_field_and_a_help_or_a_plain_name_f
 
     assert job.summary
     for parameter in job.parameters:
-        assert f'name="parameter_{parameter.name}"' in page
+        part = "_name" if parameter.kind == "secret" else ""
+        assert f'name="parameter_{parameter.name}{part}"' in page
         assert html.escape(parameter.help, quote=True) in page
 
 
@@ -304,7 +320,15 @@ def test_lists_sizes_lengths_of_time_and_choices_are_typed_as_people_write_them(
 def test_jobs_that_could_read_write_or_run_anything_need_the_permission_for_commands():
     free = {name for name, job in discover(None).items() if job.permission is None}
     assert free == {
-        *("call_web_address", "check_certificate", "check_disk_space", "check_port", "check_process", "wait_for_file"),
+        *(
+            "call_web_address",
+            "call_webhook",
+            "check_certificate",
+            "check_disk_space",
+            "check_port",
+            "check_process",
+            "wait_for_file",
+        ),
     }
 
 

@@ -10,19 +10,20 @@ from celery import Celery
 from django.conf import settings
 from django.db import connection
 
+from jobs import topology
 from jobs.dispatcher import REFUSED_AGAIN_AFTER, SEND_AGAIN_AFTER, Dispatcher
 from jobs.messages import unseal
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher
 from jobs.states import State
-from scheduler_app import embedded_transport
+from scheduler_app import embedded_transport, routing
 from tests import servers
 from tests.factories import NOW, make_run
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 KEY = "a key"
-QUEUE = "scheduler"
+QUEUE = routing.DEFAULT_QUEUE
 
 
 @contextmanager
@@ -37,21 +38,20 @@ def rabbitmq_broker(folder):
         yield node.url, "quorum"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(embedded_broker, id="embedded"),
-        pytest.param(rabbitmq_broker, id="rabbitmq", marks=pytest.mark.needs("rabbitmq")),
-    ],
-)
+EMBEDDED = pytest.param(embedded_broker, id="embedded")
+RABBITMQ = pytest.param(rabbitmq_broker, id="rabbitmq", marks=pytest.mark.needs("rabbitmq"))
+
+
+@pytest.fixture(scope="module", params=[EMBEDDED, RABBITMQ])
 def broker(request, tmp_path_factory):
     with request.param(tmp_path_factory.mktemp("broker")) as broker:
         yield broker
 
 
 def application(url, queue_type):
-    app = Celery("test", broker=url, set_as_current=False)
-    app.conf.update(task_default_queue=QUEUE, task_default_queue_type=queue_type)
+    app = Celery("test", broker=url, set_as_current=False, amqp=topology.RunAMQP)
+    queues = [topology.named(routing.ANY, quorum=queue_type == "quorum")]
+    app.conf.update(task_queues=queues, task_default_queue=QUEUE, task_default_queue_type=queue_type)
     return app
 
 
@@ -121,9 +121,7 @@ def test_a_run_that_stays_queued_too_long_is_sent_again(app, dispatcher):
     assert len(received(app)) == 2
 
 
-def test_a_run_whose_queue_nobody_has_waits_and_says_so(broker, dispatcher):
-    if broker[1] == "classic":
-        return  # the embedded transport keeps messages for queues that are still to come
+def test_a_run_whose_queue_nobody_has_waits_and_says_so(dispatcher):
     run = make_run(route={"queue": "nobody-reads-this"})
     other = make_run()
 
@@ -131,15 +129,12 @@ def test_a_run_whose_queue_nobody_has_waits_and_says_so(broker, dispatcher):
 
     run.refresh_from_db()
     other.refresh_from_db()
-    assert run.state == State.PENDING
+    assert (run.state, other.state) == (State.PENDING, State.QUEUED)
     assert "nobody-reads-this" in run.reason
     assert run.dispatch_at == NOW + REFUSED_AGAIN_AFTER
-    assert other.state == State.QUEUED
 
 
-def test_a_run_for_an_exchange_that_is_not_there_waits_and_the_others_go(broker, dispatcher):
-    if broker[1] == "classic":
-        return  # the embedded transport makes exchanges when they are named
+def test_a_run_for_an_exchange_that_is_not_there_waits_and_the_others_go(dispatcher):
     run = make_run(route={"exchange": "no-such-exchange", "routing_key": "x"})
     other = make_run()
 
@@ -151,10 +146,13 @@ def test_a_run_for_an_exchange_that_is_not_there_waits_and_the_others_go(broker,
     assert "no-such-exchange" in run.reason
 
 
-def test_a_run_whose_headers_amqp_cannot_carry_waits_and_the_others_go(broker, dispatcher):
-    if broker[1] == "classic":
-        return  # the embedded transport stores JSON, which carries them
-    run = make_run(route={"headers": {"number": 2**70}})
+# Larger than AMQP's integers.
+LARGE = {"number": 2**70}
+
+
+@pytest.mark.parametrize("broker", [RABBITMQ], indirect=True)
+def test_a_run_whose_headers_amqp_cannot_carry_waits_and_the_others_go(dispatcher):
+    run = make_run(route={"headers": LARGE})
     other = make_run()
 
     assert dispatcher.send_due(NOW) == 1
@@ -165,18 +163,15 @@ def test_a_run_whose_headers_amqp_cannot_carry_waits_and_the_others_go(broker, d
     assert "cannot be written as an AMQP message" in run.reason
 
 
-def test_the_embedded_transport_refuses_a_queue_nobody_declared_and_takes_the_others(broker, dispatcher):
-    if broker[1] != "classic":
-        return  # see test_a_run_whose_queue_nobody_has_waits_and_says_so
-    run = make_run(route={"queue": "nobody-reads-this"})
-    other = make_run()
+@pytest.mark.parametrize("broker", [EMBEDDED], indirect=True)
+def test_the_embedded_transport_carries_any_header(app, dispatcher):
+    run = make_run(route={"headers": LARGE})
 
     assert dispatcher.send_due(NOW) == 1
 
+    ((_, message),) = received(app)
     run.refresh_from_db()
-    other.refresh_from_db()
-    assert (run.state, other.state) == (State.PENDING, State.QUEUED)
-    assert "nobody-reads-this" in run.reason
+    assert (run.state, message.headers["number"]) == (State.QUEUED, LARGE["number"])
 
 
 def test_without_a_broker_runs_stay_pending_and_go_at_once_when_it_is_back(app):

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from jobs import claims, executor, stopping
+from jobs import claims, execution, executor, stopping
 from jobs.models import Run, RunOutput
 from jobs.states import State
 from tests import processes
@@ -121,7 +121,7 @@ def test_a_job_that_takes_too_long_is_ended_with_everything_it_started():
 
 
 def test_a_job_that_ignores_sigterm_is_killed(monkeypatch):
-    monkeypatch.setattr(executor, "GRACE", 1.0)
+    monkeypatch.setattr(execution, "GRACE", 1.0)
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
     run = execute(make_run(parameters=python(code), time_limit=timedelta(seconds=2)))
 

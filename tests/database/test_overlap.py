@@ -266,7 +266,7 @@ def test_a_crash_leaves_the_run_interrupted_when_nothing_else_was_asked():
 
 
 def test_after_a_crash_a_run_is_run_again_as_often_as_its_schedule_says():
-    policy = overlapping("skip", crash="again", crash_attempts=3)
+    policy = overlapping("skip", when_wrong="crash", attempts=3)
     recorder.record_due(NOW)
 
     for attempt in (1, 2, 3):

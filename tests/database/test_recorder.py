@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django_celery_beat.models import PeriodicTask
 
-from beat_config import adoption, cursors, recorder
+from beat_config import adoption, cursors, due, recorder
 from beat_config.models import LOOK_NOW, SchedulePolicy
 from jobs.models import Run
 from jobs.states import State
@@ -341,9 +341,9 @@ def test_a_database_that_is_away_is_nobodys_fault(monkeypatch):
 def test_fires_go_before_changes_of_others():
     marked = [make_schedule(due=NOW - MINUTE) for _ in range(3)]
     SchedulePolicy.objects.update(look_at=LOOK_NOW)
-    due = make_schedule(due=NOW)
+    firing = make_schedule(due=NOW)
 
-    assert recorder._to_look_at(NOW) == [due.pk, *(policy.pk for policy in marked)]
+    assert due.to_look_at(NOW, recorder.BATCH) == [firing.pk, *(policy.pk for policy in marked)]
 
 
 @pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=1)])
@@ -384,3 +384,19 @@ class Killed(BaseException):
 
 def _killed(*_args, **_kwargs):
     raise Killed
+
+
+@pytest.mark.parametrize(
+    "text", ['a "quoted" {word}, and \\ more', "NULL", "", "näme 🕑\n\ttab", "'; DROP TABLE jobs_run"]
+)
+def test_what_a_schedule_is_called_and_given_is_recorded_as_it_is(text):
+    make_schedule(name=f"1{text}", kwargs={"command": text}, policy={"concurrency_key": text})
+    make_schedule(name=f"2{text}", kwargs={"command": text, "more": [1, None]}, policy={"time_limit": MINUTE / 7})
+
+    recorder.record_due(NOW)
+
+    first, second = Run.objects.order_by("schedule_name")
+    assert (first.schedule_name, second.schedule_name) == (f"1{text}", f"2{text}")
+    assert (first.parameters, second.parameters) == ({"command": text}, {"command": text, "more": [1, None]})
+    assert first.exclusive_key == (text or f"schedule:{first.schedule_id}")
+    assert (first.time_limit, second.time_limit) == (None, MINUTE / 7)

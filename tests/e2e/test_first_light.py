@@ -88,7 +88,7 @@ def open_finished_run(page, system, name, state):
 def test_schedules_made_in_the_browser_run_and_show_what_they_did(
     environment, start, page, web_address, broker, database
 ):
-    system = start(**environment)
+    system = start(SCHEDULER_JOBS_ALLOWED_ADDRESSES="127.0.0.1", **environment)
     sign_in(page, system)
 
     new_schedule(page, "say hello", "run_command")

@@ -20,7 +20,7 @@ TIMEOUT = 20.0
 
 # Each program is told its folder, and says there that it is ready by a file with the name of its launch.
 PRELUDE = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys, threading, time
 from pathlib import Path
 folder = Path(sys.argv[1])
 def ready():
@@ -49,6 +49,11 @@ PROGRAMS = {
     ),
     "prints without end": "ready()\nwhile True: os.write(1, b'x' * 99 + b'\\n')",
     "prints one endless line": "ready()\nwhile True: os.write(1, b'x' * 65536)",
+    "shows its pulse": (
+        "from scheduler_app import pulse\npulse.INTERVAL = 0\n"
+        "threading.Thread(target=lambda: (sys.stdin.readline(), os._exit(0)), daemon=True).start(); ready()\n"
+        "while True: pulse.show(); time.sleep(0.02)"
+    ),
     "succeeds": "print('done', flush=True)",
     "fails": "print('the database is from a newer version', file=sys.stderr); sys.exit(1)",
 }

@@ -391,6 +391,26 @@ def test_doctor_reports_a_broken_configuration_as_a_problem(cli):
     assert "problem  Configuration: " in cli("doctor", code=1, SCHEDULER_WEB_PORT="none")
 
 
+def test_doctor_says_where_the_key_of_the_secrets_is_and_looks_for_them_in_the_database(cli):
+    cli.data.mkdir(mode=0o700)
+    cli("config", "check")
+    run = [sys.executable, "-m", "scheduler_app.migrate"]
+    subprocess.run(run, env=cli.environment, check=True, capture_output=True, timeout=60)
+    code = "import django; django.setup(); from jobs import vault; vault.store('mail', 'correct-horse', by='ada')"
+    environment = {
+        **cli.environment,
+        "DJANGO_SETTINGS_MODULE": "scheduler_app.settings",
+        "SCHEDULER_SECURITY_KEY_STORE": "file",
+    }
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=60)
+
+    said = cli("doctor")
+    assert f"ok       Secrets: encrypted with a key in the file {cli.data / 'secrets.key'}" in said
+    assert "ok       Secrets: the bytes of the database file: 1 looked for, none found in plain text" in said
+    (cli.data / "secrets.key").unlink()
+    assert "warning  Secrets: cannot find the key of the secrets" in cli("doctor")
+
+
 def test_doctor_makes_nothing(cli):
     cli("doctor")
     assert not cli.data.exists()

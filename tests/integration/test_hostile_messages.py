@@ -11,12 +11,12 @@ from kombu import Connection, Producer
 from jobs.envelope import Way
 from jobs.inbox import DELIVERY_LIMIT
 from jobs.messages import Message
-from scheduler_app import embedded_transport
+from scheduler_app import embedded_transport, routing
 from tests import servers
 from tests.installation import KEY, Installation
 from tests.waiting import wait_until
 
-QUEUE = "scheduler"
+QUEUE = routing.DEFAULT_QUEUE
 SOON = 20
 LATER = timedelta(hours=1)
 

@@ -1,6 +1,7 @@
 """The private RabbitMQ node, started for real."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -8,29 +9,41 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from amqp.exceptions import AccessRefused
+from amqp.exceptions import AccessRefused, ConnectionForced
 from kombu import Connection, Exchange, Producer, Queue
 
 from scheduler_app import broker, platforms
 from scheduler_app.broker import node_credentials
+from scheduler_app.commands import doctor
+from scheduler_app.config import Secret
+from scheduler_app.supervisor.amqp_check import UnusableError
+from scheduler_app.worker_pulse import Pulse
 from tests import servers
+from tests.proxy import Proxy
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("rabbitmq")
 
 ROOT = Path(__file__).parents[2]
 JOBS = Queue("jobs", Exchange("work", "direct"), routing_key="jobs", queue_arguments={"x-queue-type": "quorum"})
+EPMD_MONITOR = "whereis(rabbit_epmd_monitor)"
 CONFIRMS = {"confirm_publish": True}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with servers.rabbitmq(tmp_path_factory.mktemp("node")) as node:
+    folder = tmp_path_factory.mktemp("node")
+    told = (folder / "monitor").as_posix()
+    with servers.rabbitmq(
+        folder, "-eval", f'file:write_file("{told}", io_lib:format("~p", [{EPMD_MONITOR}])).'
+    ) as node:
         yield node
 
 
@@ -69,14 +82,15 @@ def test_guest_is_refused(running):
 def test_another_password_is_refused_and_does_not_count_as_ready(running, monkeypatch):
     wrong = replace(node_credentials(running.node.paths), password="wrong")
     monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.node_credentials", lambda _: wrong)
-    assert not running.node.is_ready()
+    with pytest.raises(UnusableError, match="ACCESS_REFUSED"):
+        running.node.is_ready()
 
 
 def test_an_open_port_alone_does_not_count_as_ready(running, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         elsewhere = replace(node_credentials(running.node.paths), port=server.getsockname()[1])
         monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.node_credentials", lambda _: elsewhere)
-        monkeypatch.setattr("scheduler_app.supervisor.rabbitmq.HANDSHAKE_TIMEOUT", 0.2)
+        monkeypatch.setattr("scheduler_app.supervisor.amqp_check.ANSWER_LIMIT", 0.2)
         assert not running.node.is_ready()
 
 
@@ -89,6 +103,10 @@ def test_nothing_but_amqp_listens_and_that_on_loopback_only(running):
     ]
     assert listening == [("127.0.0.1", node_credentials(running.node.paths).port)]
     assert "epmd" not in [process.name() for process in processes_of(running)]
+    # It would start epmd on all interfaces, a minute after the boot.
+    told = running.node.paths.data / "monitor"
+    wait_until(told.exists, 10, "the node has told")
+    assert told.read_text() == "undefined"
 
 
 def test_no_secret_is_on_the_command_line_or_in_the_environment_or_readable_by_others(running):
@@ -187,7 +205,9 @@ def test_lost_credentials_make_a_fresh_store_instead_of_a_node_nobody_can_enter(
 PARENT = """
     import subprocess, sys, time
     from pathlib import Path
-    from tests import servers
+    from scheduler_app.worker_pulse import Pulse
+from tests import servers
+from tests.proxy import Proxy
     from scheduler_app import platforms
     node = servers.private_node(Path(sys.argv[1]))
     node.write_configuration()
@@ -244,3 +264,67 @@ def test_two_installations_run_side_by_side(tmp_path, running):
 def test_the_broker_that_is_chosen_is_this_node(running):
     assert platforms.find_rabbitmq() == running.node.installation
     assert broker.node_credentials(running.node.paths).url().reveal() == running.url
+
+
+def test_the_check_up_logs_in_to_a_broker_that_is_named_and_says_what_to_look_at(running):
+    good = doctor.named_broker(Secret(running.url))
+    assert good.level == "ok"
+    assert re.match(r"RabbitMQ [34]\.[\d.]+ at amqp://\S+ lets us in$", good.finding)
+    assert "raise its consumer_timeout" in good.to_do
+    password = node_credentials(running.node.paths).password
+    bad = doctor.named_broker(Secret(running.url.replace(password, "wrong")))
+    assert bad.level == "problem"
+    assert "ACCESS_REFUSED" in bad.finding
+    assert password not in f"{good}{bad}"
+
+
+@contextmanager
+def connected(url):
+    connection = Connection(url, heartbeat=1)
+    connection.connect()
+    try:
+        yield connection
+    finally:
+        connection.connection.collect()  # without a farewell, for which the broker may be silent
+
+
+def test_a_worker_that_is_busy_keeps_its_connection(running):
+    with connected(running.url) as connection, closing_pulse(connection):
+        channel = connection.default_channel
+        declared = JOBS(channel).queue_declare
+        declared()
+        time.sleep(5)  # it is busy: it reads nothing, and RabbitMQ would give up after three seconds
+        declared()
+
+
+def test_a_broker_that_falls_silent_is_missed_after_two_intervals_of_listening(running):
+    port = urlsplit(running.url).port
+    with (
+        closing(Proxy(port)) as proxy,
+        connected(running.url.replace(f":{port}", f":{proxy.port}")) as connection,
+        closing_pulse(connection) as pulse,
+    ):
+        listen(connection, pulse, 3)
+        proxy.silent = True
+        began = time.monotonic()
+        with pytest.raises(ConnectionForced, match="nothing came from the broker for 2 s"):
+            listen(connection, pulse, 10)
+        assert time.monotonic() - began < 5
+
+
+@contextmanager
+def closing_pulse(connection):
+    pulse = Pulse(connection)
+    try:
+        yield pulse
+    finally:
+        pulse.end()
+
+
+def listen(connection, pulse, seconds):
+    """Do what a worker does that waits for a message."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pulse.check()
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)

@@ -1,6 +1,7 @@
 """The built-in job that sends e-mails, with a real SMTP server on this machine."""
 
 import email
+import logging
 import socket
 import ssl
 from email.policy import default
@@ -48,6 +49,7 @@ def authority():
 @pytest.fixture
 def server(authority, tmp_path, monkeypatch):
     """Start a server by its security; what it lends the job is what the configuration would."""
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
     running = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)

@@ -1,8 +1,6 @@
 """Beat beside a broker that is there and says nothing: recording goes on, and sending resumes when it answers again."""
 
 import logging
-import socket
-import threading
 import time
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
@@ -19,52 +17,16 @@ from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
 from jobs.states import State
+from scheduler_app import routing
 from tests import servers
 from tests.factories import make_run, make_schedule
+from tests.proxy import Proxy
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True), pytest.mark.needs("rabbitmq")]
 
-QUEUE = "scheduler"
+QUEUE = routing.DEFAULT_QUEUE
 RESUMES_WITHIN = 10.0
-
-
-class Proxy:
-    """Stands between beat and the broker; while `silent`, it accepts connections and bytes and passes none on."""
-
-    def __init__(self, port):
-        self._target = port
-        self.silent = False
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self._sockets = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            broker = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += [client, broker]
-            for source, target in ((client, broker), (broker, client)):
-                threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
-
-    def _pass_on(self, source, target):
-        swallowed = False
-        try:
-            while data := source.recv(65536):
-                # A connection that lost bytes is never whole again, as after a firewall forgot it.
-                swallowed = swallowed or self.silent
-                if not swallowed:
-                    target.sendall(data)
-        except OSError:
-            return
-
-    def close(self):
-        for each in (self._server, *self._sockets):
-            each.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,16 @@
 """The supervisor over real children that behave, crash, hang, ignore it, fork, and print without end."""
 
 import os
+import signal
 import time
 from dataclasses import replace
 
 import psutil
 import pytest
 
+from scheduler_app import pulse
 from scheduler_app.supervisor.output import TAIL_LINES
+from scheduler_app.supervisor.readiness import file_pulse
 from scheduler_app.supervisor.service import BrokerInUse, SupervisorError
 from tests.integration.supervised import QUICK, TIMEOUT, program, service_set, supervised
 from tests.waiting import wait_until
@@ -78,6 +81,33 @@ def test_a_service_that_is_killed_comes_back(tmp_path):
             "the service is back",
         )
         assert second["restarts"] == 1
+
+
+def with_pulse(folder, behaviour, **options):
+    file = folder / "one.pulse"
+    environment = {**os.environ, pulse.VARIABLE: str(file)}
+    limits = replace(QUICK, hung=1.0, insist=0.2)
+    return program(
+        folder, behaviour, environment=environment, prepare=file.touch, pulse=file_pulse(file), limits=limits, **options
+    )
+
+
+def test_a_service_that_hangs_is_started_anew_with_the_reason(tmp_path):
+    with supervised(tmp_path, service_set(with_pulse(tmp_path, "shows its pulse"))) as running:
+        before = running.wait_for("one", "ready")
+        os.kill(before["pid"], signal.SIGSTOP)
+        wait_until(lambda: running.service("one")["restarts"] == 1, TIMEOUT, "a restart")
+        after = running.wait_for("one", "ready")
+        assert after["pid"] != before["pid"]
+        assert "one: ready → stopping (no sign of life for 1 s)" in running.log("supervisor")
+
+
+def test_a_service_that_shows_its_pulse_is_left_alone(tmp_path):
+    with supervised(tmp_path, service_set(with_pulse(tmp_path, "shows its pulse"))) as running:
+        running.wait_for("one", "ready")
+        # The time in which one that hangs is noticed, started by another of its kind.
+        wait_until(lambda: time.time() - running.service("one")["since"] > 2, TIMEOUT, "two limits have passed")
+        assert running.service("one")["restarts"] == 0
 
 
 def test_a_service_that_is_not_ready_in_its_limit_is_a_failure_with_its_last_lines(tmp_path):

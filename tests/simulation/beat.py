@@ -1,14 +1,18 @@
 """Beat's own scheduler class without Celery's process around it: its dispatching thread and its clock are ours."""
 
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from types import SimpleNamespace
 from unittest import mock
 
-from beat_config import scheduler
+from beat_config import scheduler, time_zones
 from scheduler_app.celery import app
 
 # Longer than a lease, and than beat lets its chores wait.
 PATIENCE = 31.0
+
+
+zone_digests = lru_cache(maxsize=1)(time_zones.digests)
 
 
 @contextmanager
@@ -17,6 +21,8 @@ def outside_world(world):
     with ExitStack() as stack:
         clock = SimpleNamespace(monotonic=lambda: world.monotonic)
         stack.enter_context(mock.patch.object(scheduler, "time", clock))
+        # What a beat that starts reads 600 files for.
+        stack.enter_context(mock.patch.object(scheduler.time_zones, "digests", zone_digests))
         for name in ("Publisher", "DispatchThread"):
             stack.enter_context(mock.patch.object(scheduler, name))
         yield

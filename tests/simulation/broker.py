@@ -63,6 +63,7 @@ class FakePublisher:
             raise BrokerUnavailable("the simulated broker did not confirm in time")
         world.log(f"  {self._slot.name} published {[run_id for run_id, _ in messages if run_id not in refused]}")
         world.may_pause(activity)
+        self._done(messages)
         return Receipt([run_id for run_id, _ in messages if run_id not in refused], refused)
 
     def _check_alone(self, run_id: int, now: datetime) -> None:

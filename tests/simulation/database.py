@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TABLES = (
-    "jobs_service", "beat_config_timezonedata",
+    "jobs_service", "beat_config_timezonedata", "beat_config_schedulepolicy_blackouts", "beat_config_blackout",
     "jobs_runoutput", "jobs_run", "beat_config_schedulepolicy", "django_celery_beat_periodictask",
     "django_celery_beat_periodictasks", "django_celery_beat_intervalschedule", "django_celery_beat_crontabschedule",
-    "django_celery_beat_clockedschedule", "sqlite_sequence",
+    "django_celery_beat_clockedschedule", "django_celery_beat_solarschedule", "sqlite_sequence",
 )  # fmt: skip
 
 
@@ -78,6 +78,12 @@ class Database:
                 result = super()._commit()
                 hooks.committed()
                 return result
+
+            @property
+            def is_like_new(self):
+                """Opening another takes as long as some ten statements."""
+                open_still = self.in_atomic_block or self.needs_rollback or self.connection.in_transaction
+                return not open_still and self.get_autocommit()
 
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA foreign_keys=ON;"
         base = connections.settings["default"]

@@ -80,7 +80,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what is due right now waits (> for >=)",
-        (Edit("beat_config.recorder._lock", "look_at__lte=now", "look_at__lt=now"),),
+        (Edit("beat_config.due.lock", "policy.look_at <= %s", "policy.look_at < %s"),),
     ),
     Mutation(
         "disabled and changed schedules still fire",
@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that waits does not count as going on",
-        (Edit("beat_config.recorder._lanes", "finished_at=None", 'state="running"'),),
+        (Edit("beat_config.recorder._going", "finished_at IS NULL", "state = 'running'"),),
     ),
     Mutation(
         "a queue of runs grows beyond its cap",
@@ -116,7 +116,7 @@ MUTATIONS = (
     Mutation("two runs that exclude each other go on at once", spoil=drop_one_at_a_time),
     Mutation(
         "a crash uses up no attempt",
-        (Edit("jobs.claims._begin_again", "attempt=run.attempt + 1,", "attempt=run.attempt,"),),
+        (Edit("jobs.claims._begin_again", "attempt=run.attempt + 1,\n", "attempt=run.attempt,\n"),),
     ),
     Mutation(
         "a run is run again more often than it may",
@@ -156,6 +156,25 @@ MUTATIONS = (
         "a fire just within the grace is late",
         (Edit("beat_config.planner._may_run", "<= policy.grace", "< policy.grace"),),
     ),
+    Mutation(
+        "a fire in a blackout runs",
+        (Edit("beat_config.planner._decide_one", "if window is not None:", "if window is None and policy is None:"),),
+    ),
+    Mutation(
+        "what a blackout skips takes the place of the latest",
+        (
+            Edit(
+                "beat_config.planner._running",
+                "if window is None:",
+                "if window is None or policy.catch_up == 'latest':",
+            ),
+        ),
+    ),
+    Mutation("fires are not spread", (Edit("beat_config.schedules._trigger", "spread=policy.spread", "spread=None"),)),
+    Mutation(
+        "weeks are counted from the anchor, whatever date was given",
+        (Edit("beat_config.schedules._weeks", "policy.weeks_from or ", ""),),
+    ),
     Mutation("the cap on catching up is ignored", (Edit("beat_config.planner._running", "policy.cap", "1_000_000"),)),
     Mutation(
         "a coalesced record counts one too few",
@@ -193,11 +212,11 @@ MUTATIONS = (
     ),
     Mutation(
         "a claim takes a run in any state",
-        (Edit("jobs.claims.claim", ", state__in=sources(State.RUNNING)", ""),),
+        (Edit("jobs.claims._waiting", ", state__in=sources(State.RUNNING)", ""),),
     ),
     Mutation(
         "a claim takes an expired run",
-        (Edit("jobs.claims.claim", "        .filter(Q(expires_at=None) | Q(expires_at__gt=now))\n", ""),),
+        (Edit("jobs.claims.claim", ".filter(Q(expires_at=None) | Q(expires_at__gt=now))", ""),),
     ),
     Mutation("a run is finished without its token", (Edit("jobs.claims._held", " token=held.token,", ""),)),
     Mutation(

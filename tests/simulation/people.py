@@ -1,17 +1,23 @@
 """What people do to schedules: through the admin (a save, with its signals) and behind its back (update())."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.utils import timezone
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
 
-from beat_config import adoption
+from beat_config import adoption, models
 from beat_config.models import SchedulePolicy
 from beat_config.schedules import exclusive_key
 from jobs import starting
-from tests.simulation.model import BROKEN_LINE
+from tests.simulation.model import BROKEN_LINE, Blackout
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 CRON = (
@@ -25,6 +31,14 @@ CRON = (
     ("45 1 * * *", "America/New_York"),
     ("0 9 * * 1-5", "America/New_York"),
 )
+SUN = (("sunrise", 52.5, 13.4), ("dusk_civil", -31.5, 159.1), ("solar_noon", 40.7, -74.0))
+# Most worlds play around one of these days; the other zones and clock changes are the unit tests'.
+BLACKOUTS = (
+    Blackout(time(1, 0), time(3, 30)),
+    Blackout(time(12, 10), time(23, 0), frozenset({0, 5, 6})),
+    Blackout(datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 3, 29, 2, 0, tzinfo=UTC)),
+    Blackout(datetime(2026, 3, 2, 12, 20, tzinfo=UTC), datetime(2026, 3, 3, 2, 0, tzinfo=UTC)),
+)
 PERIODS = (10, 30, 60, 60, 90, 300, 1800, 3600, 7200)
 
 
@@ -32,6 +46,16 @@ class People:
     def __init__(self, world: Any) -> None:
         self._world = world
         self.names = 0
+
+    def make_blackouts(self) -> None:
+        for number, blackout in enumerate(BLACKOUTS, 1):
+            row = models.Blackout(pk=number, name=f"blackout {number}", zone="UTC")
+            if isinstance(blackout.start, datetime):
+                row.kind, row.start_at, row.end_at = "once", blackout.start, blackout.end
+            else:
+                row.start_time, row.end_time = blackout.start, blackout.end
+                row.weekdays = sorted((day + 1) % 7 for day in blackout.weekdays)
+            row.save()
 
     def create_schedule(self) -> None:
         self.names += 1
@@ -45,6 +69,8 @@ class People:
             task.expires = self._world.clock + self._world.chance.choice([5 * MINUTE, HOUR, DAY])
         task.save()
         self._give_policy(task.pk)
+        if self._world.chance.random() < 0.25:
+            self.limit(task.pk)
 
     def create_in_bulk(self) -> None:
         """Do what another program does: no policy, no look."""
@@ -54,16 +80,20 @@ class People:
         PeriodicTask.objects.bulk_create([task])
 
     def _give_trigger(self, task: PeriodicTask) -> None:
-        task.interval = task.crontab = task.clocked = None
+        task.interval = task.crontab = task.clocked = task.solar = None
         task.one_off = False
         kind = self._world.chance.random()
         if kind < 0.5:
             task.interval = IntervalSchedule.objects.create(every=self._world.chance.choice(PERIODS), period="seconds")
-        elif kind < 0.9:
+        elif kind < 0.84:
             line, zone = self._world.chance.choice(CRON)
             names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
             columns = dict(zip(names, line.split(), strict=True))
             task.crontab = CrontabSchedule.objects.create(timezone=zone, **columns)
+        elif kind < 0.9:
+            event, latitude, longitude = self._world.chance.choice(SUN)
+            place = {"event": event, "latitude": latitude, "longitude": longitude}
+            task.solar = SolarSchedule.objects.filter(**place).first() or SolarSchedule.objects.create(**place)
         else:
             at = self._world.clock + self._world.chance.choice([5, 60, 600, 3600]) * SECOND
             task.clocked = ClockedSchedule.objects.create(clocked_time=at)
@@ -77,8 +107,24 @@ class People:
             grace=self._world.chance.choice([timedelta(0), 10 * SECOND, MINUTE]),
             overlap=self._world.chance.choice(["skip", "queue", "replace", "allow"]),
             concurrency_key=self._world.chance.choice(["", "", "", "shared"]),
-            crash=self._world.chance.choice(["leave", "again"]),
-            crash_attempts=self._world.chance.choice([2, 3]),
+            when_wrong=self._world.chance.choice(["leave", "crash"]),
+            attempts=self._world.chance.choice([2, 3]),
+            retry_delay=timedelta(0),
+        )
+
+        through = SchedulePolicy.blackouts.through.objects
+        through.filter(schedulepolicy_id=number).delete()
+        if self._world.chance.random() < 0.3:
+            blackout = self._world.chance.randint(1, len(BLACKOUTS))
+            through.bulk_create([through.model(schedulepolicy_id=number, blackout_id=blackout)])
+
+    def limit(self, number: int) -> None:
+        """Change what only the policy says of when it fires."""
+        weeks = self._world.chance.choice([1, 1, 2, 3])
+        SchedulePolicy.objects.filter(pk=number).update(
+            every_nth_week=weeks,
+            weeks_from=self._world.chance.choice([None, date(2026, 3, 4), date(2026, 10, 28)]) if weeks > 1 else None,
+            spread=self._world.chance.choice([timedelta(0), 30 * SECOND, HOUR]),
         )
 
     def _may_look(self, number: int) -> None:
@@ -103,7 +149,7 @@ class People:
     def update_trigger(self, number: int) -> None:
         task = PeriodicTask.objects.get(pk=number)
         self._give_trigger(task)
-        names = ("interval", "crontab", "clocked", "one_off")
+        names = ("interval", "crontab", "clocked", "solar", "one_off")
         PeriodicTask.objects.filter(pk=number).update(**{name: getattr(task, name) for name in names})
 
     def save_retimed(self, number: int) -> None:
@@ -144,11 +190,11 @@ class People:
 
 EDITS = (
     People.save_switched, People.save_switched, People.update_switched, People.save_retimed, People.update_retimed,
-    People.save_shared, People.break_, People.rule, People.save_same, People.delete, People.start_by_hand,
+    People.save_shared, People.break_, People.rule, People.limit, People.save_same, People.delete, People.start_by_hand,
     People.start_by_hand,
 )  # fmt: skip
 # What other programs do while no beat runs.
 BEHIND_ITS_BACK = (
     People.update_switched, People.update_switched, People.update_retimed, People.update_trigger, People.update_trigger,
-    People.break_, People.delete,
+    People.limit, People.break_, People.delete,
 )  # fmt: skip

@@ -104,11 +104,13 @@ class Slot:
         return self.activity is not None and self.activity.is_current
 
     def restart(self) -> None:
-        """Drop the connection, as the end of a process does, and open the next process's."""
+        """Give up what is not committed, as the end of a process does, and have a connection for the next one."""
         if self.activity is not None:
             self.activity.kill()
             self.activity = None
         self._wrote = False
+        if self.connection.is_like_new:
+            return
         self.connection.close()
         self.connection = self._world.database.connect(self, self._world.time)
 

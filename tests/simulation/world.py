@@ -38,7 +38,7 @@ STARTS = (
 MOST_SCHEDULES = 5
 TRACE_SHOWN = 80
 # Longer than a queued run waits to be sent again.
-QUIET_ROUNDS = 20
+QUIET_ROUNDS, QUIET_ROUND = 4, 5 * MINUTE
 # Of those that wait for each other, one ends a round.
 MOST_QUIET_ROUNDS = 500
 
@@ -106,6 +106,7 @@ class World:
         try:
             with mock.patch("django.utils.timezone.now", self.now), beat.outside_world(self):
                 self.schedulers = {process.name: beat.make() for process in self.beats}
+                self._calmly_by_people("blackouts", self.edits.make_blackouts)
                 self._many(self._create, 1, 3)
                 for step in range(steps):
                     self._step(step)
@@ -384,6 +385,11 @@ class World:
 
     # The end
 
+    def _calmly_by_people(self, what: str, action: Callable[[], Any]) -> None:
+        self.calm = True
+        self._start(self.people, self.people.slots["admin"], what, lambda _: action())
+        self.calm = False
+
     def _many(self, action: Callable[[], None], low: int, high: int) -> None:
         for _ in range(self.chance.randint(low, high)):
             action()
@@ -419,7 +425,7 @@ class World:
                     lambda _, message=message: self._execute("worker1", self.workers[0].slots["run"], message),
                 )  # fmt: skip
             self._calmly("chores", do_chores)
-            self._set_clock(self.clock + MINUTE)
+            self._set_clock(self.clock + QUIET_ROUND)
         self.observer.check_decided(self.clock)
         self.observer.check_over(self.ledger)
 

@@ -56,6 +56,16 @@ def test_without_rabbitmq_the_embedded_broker_is_used(paths, monkeypatch):
     assert (choice.kind, choice.reason) == ("embedded", "RabbitMQ is not installed on this machine")
 
 
+def test_a_rabbitmq_that_is_too_old_is_refused_with_the_reason(paths, monkeypatch):
+    with_rabbitmq(monkeypatch, INSTALLATION._replace(version=(3, 8, 2)))
+    choice = choose(configured(paths), paths)
+    too_old = f"RabbitMQ 3.8.2 ({Path('/opt/rabbitmq')}) is too old: upgrade it, 3.10 to 4.x is supported"
+    assert (choice.kind, choice.reason) == ("embedded", too_old)
+    with pytest.raises(BrokerError, match=r"cannot use broker\.kind = 'rabbitmq'.*is too old: upgrade it") as caught:
+        choose(configured(paths, kind="rabbitmq"), paths)
+    assert platforms.rabbitmq_install_hint() not in str(caught.value)
+
+
 def test_the_embedded_broker_can_be_forced(paths, monkeypatch):
     with_rabbitmq(monkeypatch, INSTALLATION)
     assert choose(configured(paths, kind="embedded"), paths).kind == "embedded"

@@ -43,8 +43,9 @@ def test_the_documented_defaults(tmp_path):
         None,
         None,
     )
-    assert dataclasses.astuple(config.worker) == ("auto", None, 1, 30.0, 30.0)
-    assert dataclasses.astuple(config.jobs) == (None, 1_000_000)
+    assert dataclasses.astuple(config.worker) == ("auto", None, 1, ("any",), (), (), None, 30.0, 30.0)
+    assert dataclasses.astuple(config.jobs) == (None, 1_000_000, (), ())
+    assert dataclasses.astuple(config.mail) == (None, None, "starttls", None, None, None)
     assert dataclasses.astuple(config.logs) == ("info", 5_000_000, 5)
     assert config.general.time_zone is None
 
@@ -69,11 +70,24 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
         pool = "solo"
         concurrency = 2
         processes = 3
+        queues = ["any", "reports"]
+        topics = ["reports.#"]
+        labels = { gpu = "yes" }
+        machine = "desk"
         lease = "1m 30s"
         stop_limit = "500ms"
         [jobs]
         folder = "mine"
         output_limit = "2MB"
+        environment = ["SHOP_*"]
+        allowed_addresses = ["10.0.0.0/8"]
+        [mail]
+        host = "mail.example"
+        port = 2525
+        security = "tls"
+        user = "me"
+        password = "pw"
+        sender = "Me <me@example.org>"
         [logs]
         level = "debug"
         max_size = "1 MiB"
@@ -91,8 +105,12 @@ def test_every_setting_can_be_set_in_the_file(toml, tmp_path):
     assert dataclasses.astuple(config.web) == ("192.0.2.1", 8080, ("a.example", "b.example"))
     assert (config.broker.kind, config.broker.url) == ("rabbitmq", Secret("amqp://me:pw@host:5672/v"))
     assert config.database.url == Secret("postgresql://me:pw@host/name")
-    assert dataclasses.astuple(config.worker) == ("solo", 2, 3, 90.0, 0.5)
-    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000)
+    assert dataclasses.astuple(config.worker) == (
+        *("solo", 2, 3, ("any", "reports"), ("reports.#",), ("gpu=yes",), "desk", 90.0, 0.5),
+    )
+    assert dataclasses.astuple(config.jobs) == (tmp_path / "mine", 2_000_000, ("SHOP_*",), ("10.0.0.0/8",))
+    mail = ("mail.example", 2525, "tls", "me", Secret("pw"), "Me <me@example.org>")
+    assert dataclasses.astuple(config.mail) == mail
     assert dataclasses.astuple(config.logs) == ("debug", 1_048_576, 0)
     assert config.security.key == Secret("s3cret")
 
@@ -181,6 +199,7 @@ class TestWhereTheFileIsFound:
         pytest.param('[jobs]\nfolder = "a\\u0000b"', 2, "cannot use jobs.folder = 'a\\x00b': not a path", id="zero"),
         pytest.param('[mail]\nsender = "me"', 2, "cannot use mail.sender = 'me': not an e-mail address", id="sender"),
         pytest.param('[mail]\nhost = "mail.example.org"\nsecurity = "none"\npassword = "x"', 4, 'cannot use mail.password together with mail.security = "none"', id="readable password"),
+        pytest.param('[jobs]\nallowed_addresses = ["http://nas/"]', 2, "cannot use jobs.allowed_addresses = ['http://nas/']: 'http://nas/' is not an address such as", id="address"),
         pytest.param("[web]\nprot = 1", 2, "there is no setting web.prot; did you mean web.port?", id="unknown key"),
         pytest.param("[wrker]\npool = 1", 1, "there is no section [wrker]; did you mean worker?", id="unknown section"),
         pytest.param("port = 1", 1, "there is no setting port; did you mean web.port?", id="key without section"),
@@ -236,6 +255,26 @@ def test_addresses_that_are_accepted(tmp_path, variable, value):
 def test_a_relay_on_this_machine_may_get_its_password_without_tls(toml):
     mail = load(toml('[mail]\nhost = "localhost"\nsecurity = "none"\nuser = "me"\npassword = "x"'), environ={}).mail
     assert (mail.host, mail.security, mail.password) == ("localhost", "none", Secret("x"))
+
+
+def test_addresses_networks_and_names_may_be_allowed(tmp_path):
+    every = (
+        "any",
+        "192.168.1.5",
+        "10.0.0.0/8",
+        "nas.local",
+        "127.0.0.1:8080",
+        "::1",
+        "[::1]:80",
+        "fd00::/8",
+        "my-host",
+    )
+    assert (
+        load(
+            data_folder=tmp_path, environ={"SCHEDULER_JOBS_ALLOWED_ADDRESSES": ", ".join(every)}
+        ).jobs.allowed_addresses
+        == every
+    )
 
 
 def test_all_problems_are_reported_at_once(toml):

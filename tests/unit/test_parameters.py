@@ -28,9 +28,8 @@ class Level(IntEnum):
     HIGH = 2
 
 
-def job_of(function, **options):
-    declared = {"name": None, "title": None, "group": "My jobs", "timeout": None, "permission": None} | options
-    return Job(Declaration(function, **declared), "tidy.py")
+def job_of(function, name=None):
+    return Job(Declaration(function, name, None, "My jobs", None, {}), "tidy.py")
 
 
 def everything(

@@ -154,7 +154,7 @@ class TestKill:
         def look_too_early():
             found = look()
             if not late:
-                env = {**os.environ, platforms.TREE_VARIABLE: tree._tree}
+                env = {**os.environ, platforms.TREE_VARIABLE: tree.root.tree}
                 # Not a child of this process, which would have to reap it.
                 argv = parent(SLEEP, stay=False, start_new_session=True)
                 done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True)
@@ -423,6 +423,43 @@ class TestFindRabbitMQ:
         expected = platforms.RabbitMQInstallation(erl=erl, home=homes[1], version=(3, 13, 7))
         assert rabbitmq.choose([erl, Path("/other/erl")], homes) == expected
 
+    @pytest.mark.parametrize(
+        ("version", "erlang", "problem"),
+        [
+            ("3.10.0", "23.2", ""),
+            ("3.10.25", "25.3.2", ""),
+            ("3.13.7", "26.0", ""),
+            ("4.1.2", "26.2.1", ""),
+            ("4.99", "28.0", ""),
+            ("4.0.3", None, ""),
+            ("3.9.29", "25.0", "RabbitMQ 3.9.29 (HOME) is too old: upgrade it, 3.10 to 4.x is supported"),
+            (
+                "5.0.0",
+                "28.0",
+                "RabbitMQ 5.0.0 (HOME) is too new, 3.10 to 4.x is supported: look for a newer scheduler-app",
+            ),
+            (
+                "3.13.7",
+                "25.3.2",
+                "RabbitMQ 3.13.7 (HOME) needs Erlang 26.0 or newer, and ERL is 25.3.2: upgrade Erlang",
+            ),
+            ("4.0.0", "26.1", "RabbitMQ 4.0.0 (HOME) needs Erlang 26.2 or newer, and ERL is 26.1: upgrade Erlang"),
+        ],
+    )
+    def test_versions_that_do_not_fit_are_said_with_what_to_do(self, home, tmp_path, version, erlang, problem):
+        erl = tmp_path / "erlang" / "bin" / "erl"
+        if erlang:
+            release = erl.parent.parent / "releases" / erlang.split(".")[0]
+            release.mkdir(parents=True)
+            (release / "OTP_VERSION").write_text(f"{erlang}\n")
+        found = rabbitmq.choose([erl], [home("rabbitmq", f"rabbit-{version}")])
+        said = found.problem().replace(str(tmp_path / "rabbitmq"), "HOME").replace(str(erl), "ERL")
+        assert said == problem
+
+    def test_an_older_one_that_works_is_preferred_to_a_newer_one_that_does_not(self, home):
+        homes = [home("five", "rabbit-5.0.0"), home("three", "rabbit-3.13.7"), home("old", "rabbit-3.8.0")]
+        assert rabbitmq.choose([Path("/somewhere/erl")], homes).home == homes[1]
+
     def test_without_erlang_there_is_none(self, home):
         assert rabbitmq.choose([], [home("x", "rabbit-3.9.1")]) is None
 
@@ -430,21 +467,21 @@ class TestFindRabbitMQ:
         assert rabbitmq.choose([Path("/somewhere/erl")], []) is None
 
     def test_windows_program_folder_is_searched(self, home, tmp_path, monkeypatch):
-        expected = home("RabbitMQ Server/rabbitmq_server-99.1.0", "rabbit-99.1.0")
+        expected = home("RabbitMQ Server/rabbitmq_server-4.99.1", "rabbit-4.99.1")
         monkeypatch.setenv("ProgramFiles", str(tmp_path))
         (tmp_path / "Erlang OTP" / "bin").mkdir(parents=True)
         (erl := tmp_path / "Erlang OTP" / "bin" / "erl.exe").touch()
         monkeypatch.setattr(rabbitmq, "ERLANGS", ())
         monkeypatch.setenv("PATH", str(tmp_path))
         found = platforms.find_rabbitmq()
-        assert found == platforms.RabbitMQInstallation(erl=erl, home=expected, version=(99, 1, 0))
+        assert found == platforms.RabbitMQInstallation(erl=erl, home=expected, version=(4, 99, 1))
 
     def test_a_server_in_the_path_is_found(self, home, tmp_path, monkeypatch):
-        expected = home("rabbitmq_server-99.2.0", "rabbit-99.2.0")
+        expected = home("rabbitmq_server-4.99.2", "rabbit-4.99.2")
         for program in (expected / "sbin" / "rabbitmq-server", tmp_path / "erl"):
             program.parent.mkdir(exist_ok=True)
             program.touch()
             program.chmod(0o700)
         monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), str(expected / "sbin")]))
         found = platforms.find_rabbitmq()
-        assert found == platforms.RabbitMQInstallation(erl=tmp_path / "erl", home=expected, version=(99, 2, 0))
+        assert found == platforms.RabbitMQInstallation(erl=tmp_path / "erl", home=expected, version=(4, 99, 2))

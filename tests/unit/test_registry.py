@@ -14,8 +14,7 @@ from jobs.registry import DECLARATIONS, Declaration, Job, JobProblem, Registry
 def made(name, source="tidy.py", **options):
     def function(): ...
 
-    declared = {"name": name, "title": None, "group": "My jobs", "timeout": None, "permission": None} | options
-    return Job(Declaration(function, **declared), source)
+    return Job(Declaration(function, name, None, "My jobs", None, options), source)
 
 
 def test_the_decorator_leaves_the_function_as_it_was():
@@ -62,7 +61,7 @@ def test_a_name_that_is_none_is_refused(name):
     ],
 )
 def test_a_time_limit_may_be_a_text_seconds_or_a_timedelta(timeout, expected):
-    assert made("tidy", timeout=timeout).timeout == expected
+    assert made("tidy", timeout=timeout).options.timeout == expected
 
 
 @pytest.mark.parametrize("timeout", ["soon", 0, -1, True])

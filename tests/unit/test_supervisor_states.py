@@ -36,12 +36,14 @@ EXPECTED: dict[State, dict[Event, tuple[State, Action | None]]] = {
     S.READY: {
         E.TIME_UP: (S.READY, None),
         E.EXITED: (S.BACKOFF, None),
+        E.HUNG: (S.STOPPING, Action.ASK_TO_STOP),
         E.STOP: (S.STOPPING, Action.ASK_TO_STOP),
         E.RESTART: (S.STOPPING, Action.ASK_TO_STOP),
     },
     S.DONE: {E.START: (S.WAITING, None), E.RESTART: (S.WAITING, None)},
     S.STOPPING: {
         E.BECAME_READY: (S.STOPPING, None),
+        E.HUNG: (S.STOPPING, None),
         E.COMPLETED: (S.STOPPED, None),
         E.EXITED: (S.STOPPED, None),
         E.STOP: (S.STOPPING, None),
@@ -52,6 +54,7 @@ EXPECTED: dict[State, dict[Event, tuple[State, Action | None]]] = {
     },
     S.INSISTING: {
         E.BECAME_READY: (S.INSISTING, None),
+        E.HUNG: (S.INSISTING, None),
         E.COMPLETED: (S.STOPPED, None),
         E.EXITED: (S.STOPPED, None),
         E.STOP: (S.INSISTING, None),
@@ -62,6 +65,7 @@ EXPECTED: dict[State, dict[Event, tuple[State, Action | None]]] = {
     },
     S.KILLING: {
         E.BECAME_READY: (S.KILLING, None),
+        E.HUNG: (S.KILLING, None),
         E.COMPLETED: (S.STOPPED, None),
         E.EXITED: (S.STOPPED, None),
         E.STOP: (S.KILLING, None),
@@ -116,6 +120,7 @@ def test_the_expectations_cover_the_whole_table():
         pytest.param(S.READY, [E.STOP, E.TIME_UP], 5, id="the second request has the short limit"),
         pytest.param(S.READY, [E.STOP, E.TIME_UP, E.TIME_UP], 4, id="the kill has the kill limit"),
         pytest.param(S.STARTING, [E.TIME_UP], 5, id="what was never ready gets the short limit"),
+        pytest.param(S.READY, [E.HUNG], 5, id="what hangs gets the short limit"),
     ],
 )
 def test_a_state_lasts_as_long_as_its_limit(state, events, seconds):
@@ -194,3 +199,12 @@ def test_what_cannot_be_killed_is_named():
     machine = after(Machine(S.KILLING), E.TIME_UP)
     assert machine.reason == "its process is still there 4 s after it was killed"
     assert machine.deadline is None
+
+
+def test_a_service_that_hangs_is_started_anew_and_counts_as_failed():
+    machine = after(Machine(S.READY), E.HUNG, detail="no sign of life for 60 s")
+    assert machine.reason == "no sign of life for 60 s"
+
+    machine = after(machine, E.EXITED, detail="ended by SIGKILL")
+
+    assert (machine.state, machine.failures, machine.reason) == (S.BACKOFF, 1, "no sign of life for 60 s")
