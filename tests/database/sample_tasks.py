@@ -34,6 +34,9 @@ def bound(self, subject):
 def count_users(prefix: str) -> int:
     logging.getLogger("shop").warning("looking for %s", prefix)
     get_task_logger(__name__).error("größe")
+    other = threading.Thread(target=logging.getLogger("shop").warning, args=("of somebody else",))
+    other.start()
+    other.join()
     return User.objects.filter(username__startswith=prefix).count()
 
 

@@ -4,12 +4,13 @@ import dataclasses
 import json
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -109,10 +110,7 @@ def test_a_task_runs_in_the_worker_and_its_result_is_shown():
 
 def test_a_task_uses_the_database_and_what_it_logs_is_the_output_of_its_own_run_only():
     User.objects.create_user("ada")
-    other = threading.Thread(target=lambda: sample_tasks.count_users("b"))
-    other.start()
     run = execute(f"{HERE}.count_users", prefix="a")
-    other.join()
     lines = printed(run).splitlines()
     assert lines[-1] == "returned 1"
     assert [line.split(" ", 2)[2] for line in lines[:-1]] == ["WARNING shop: looking for a", f"ERROR {HERE}: größe"]
@@ -151,7 +149,8 @@ def test_a_cancelled_task_ends(monkeypatch):
 
     def cancel():
         wait_until(sample_tasks.started.is_set, 20, "the task goes on")
-        claims.cancel(run.pk, by="ada", now=timezone.now())
+        with closing(connection):  # this thread's own
+            claims.cancel(run.pk, by="ada", now=timezone.now())
 
     thread = threading.Thread(target=cancel)
     thread.start()
@@ -169,15 +168,27 @@ def test_a_stopping_worker_ends_its_tasks(monkeypatch):
     assert (run.state, run.reason) == (State.INTERRUPTED, "the worker was stopped before the job had ended")
 
 
+class LateThread:
+    """Stands for the thread that watches; what it raises arrives when the task has returned already."""
+
+    joined = 0
+
+    def start(self): ...
+
+    def join(self):
+        self.joined += 1
+        if self.joined == 1:
+            raising = threading.Thread(target=in_worker._raise_in, args=(threading.get_ident(), SoftTimeLimitExceeded))
+            raising.start()
+            raising.join()
+
+
 def test_an_end_that_comes_as_the_task_returns_reaches_nothing_else():
-    for _ in range(300):
-        watch = in_worker._Watch(
-            type("Nothing", (), {"save_output": lambda _: None, "reason_to_end": lambda *_: None})(),
-            threading.get_ident(),
-        )
-        with watch, suppress(SoftTimeLimitExceeded):
-            threading.Thread(target=watch._end_the_task).start()
-        sum(each for each in range(500))
+    watch = in_worker._Watch(holding=None, task_thread=threading.get_ident())
+    watch._thread = LateThread()
+    with watch:
+        pass
+    assert watch._thread.joined == 2
 
 
 def test_a_schedule_of_a_task_is_django_celery_beats_own(client, admin_user):
