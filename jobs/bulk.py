@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import Field, JSONField, Model
+from django.db.models import Field, JSONField, Lookup, Model
 
 # What the drivers take for a column, whatever its type.
 AS_IT_IS = (int, type(None))
@@ -33,6 +33,16 @@ def among(column: str, kind: str = "bigint") -> str:
 def listed(values: Iterable[int | str]) -> str:
     """Return the parameter of a condition that `among` made."""
     return _array(values) if connection.vendor == "postgresql" else json.dumps([*values])
+
+
+class Among(Lookup):
+    """The condition of `among` for a query set: `filter(Among(F("pk"), ids))`."""
+
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
+        column, parameters = self.process_lhs(compiler, connection)
+        return among(column), (*parameters, listed(self.rhs))
 
 
 def moment(value: datetime) -> Any:

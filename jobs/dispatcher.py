@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
+from jobs.bulk import Among
 from jobs.envelope import Way
 from jobs.messages import Message
 from jobs.models import Run
@@ -102,7 +103,7 @@ class Dispatcher:
                 .select_for_update(skip_locked=True)
                 .values("id", "attempt", "fire_time", "expires_at", "route")[:BATCH]
             )
-            Run.objects.filter(pk__in=[row["id"] for row in rows]).update(dispatch_at=now + TAKEN_FOR)
+            Run.objects.filter(Among(F("pk"), [row["id"] for row in rows])).update(dispatch_at=now + TAKEN_FOR)
         return rows
 
     def _shipment(self, row: Mapping[str, Any], now: datetime) -> Shipment:
@@ -190,4 +191,5 @@ class DispatchThread(threading.Thread):
 
 
 def _waiting(ids: Iterable[int]) -> QuerySet[Run]:
-    return Run.objects.filter(pk__in=list(ids), state__in=sorted(WAITING))
+    # Not `state__in=WAITING`: SQLite would read all that wait, to find these.
+    return Run.objects.filter(Among(F("pk"), list(ids))).exclude(state__in=sorted(set(State) - WAITING))

@@ -4,13 +4,24 @@ import django.core.validators
 from django.db import migrations, models
 
 
+def drop_triggers(_apps, schema_editor):
+    """They are made anew after every migrate; on SQLite they are in the way of a table that is built anew."""
+    if schema_editor.connection.vendor != "sqlite":
+        return
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(r"SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'beat\_config\_%' ESCAPE '\'")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP TRIGGER {name}")
+
+
 def say_it_anew(apps, _schema_editor):
     policies = apps.get_model("beat_config", "SchedulePolicy").objects
     policies.filter(when_wrong="again").update(when_wrong="crash", retry_delay=datetime.timedelta(0))
     policies.filter(when_wrong="leave").update(when_wrong="job")
 
 
-def say_it_as_before(apps, _schema_editor):
+def say_it_as_before(apps, schema_editor):
+    drop_triggers(apps, schema_editor)
     policies = apps.get_model("beat_config", "SchedulePolicy").objects
     policies.filter(when_wrong__in=["crash", "any"]).update(when_wrong="again")
     policies.exclude(when_wrong="again").update(when_wrong="leave")
@@ -20,6 +31,7 @@ class Migration(migrations.Migration):
     dependencies = [("beat_config", "0004_chains")]
 
     operations = [
+        migrations.RunPython(drop_triggers, migrations.RunPython.noop),
         migrations.RenameField("schedulepolicy", "crash", "when_wrong"),
         migrations.RenameField("schedulepolicy", "crash_attempts", "attempts"),
         migrations.AlterField(

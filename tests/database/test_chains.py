@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -217,7 +218,7 @@ def test_the_follower_sees_the_outcome_of_the_run_before_it():
     output = b"".join(bytes(piece.data) for piece in RunOutput.objects.filter(run=after))
     assert output.decode() == f"Backup {run.pk} failed 7\n"
     # None of what it sees keeps it from calling the scheduler's own commands.
-    assert load(environ=executor._environment(after)).source is None
+    assert load(environ=executor._environment(after, Path("progress"))).source is None
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_without_rabbitmq_the_embedded_broker_is_used(paths, monkeypatch):
 
 
 def test_a_rabbitmq_that_is_too_old_is_refused_with_the_reason(paths, monkeypatch):
-    with_rabbitmq(monkeypatch, replace(INSTALLATION, version=(3, 8, 2)))
+    with_rabbitmq(monkeypatch, INSTALLATION._replace(version=(3, 8, 2)))
     choice = choose(configured(paths), paths)
     too_old = f"RabbitMQ 3.8.2 ({Path('/opt/rabbitmq')}) is too old: upgrade it, 3.10 to 4.x is supported"
     assert (choice.kind, choice.reason) == ("embedded", too_old)
