@@ -23,6 +23,7 @@ from scheduler_app.paths import Paths
 from scheduler_app.supervisor.rabbitmq import PrivateNode
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 
@@ -33,7 +34,7 @@ class MissingServer(Exception):  # noqa: N818 - it is not the test that is wrong
 
 @cache
 def missing(server: str) -> str | None:
-    """Return why *server* (rabbitmq, postgresql, chromium, dbus) cannot be used here; None when it can."""
+    """Return why *server* (rabbitmq, postgresql, chromium, dbus, wine) cannot be used here; None when it can."""
     try:
         _CHECKS[server]()
     except MissingServer as reason:
@@ -269,6 +270,17 @@ def chromium() -> str:
     raise MissingServer("Chromium is not installed")
 
 
+def windows_python() -> Path:
+    """Return the Windows Python under wine; raises MissingServer when there is none."""
+    if shutil.which("wine") is None:
+        raise MissingServer("wine is not installed")
+    python = ROOT / ".venv-test-wine" / "python" / "python.exe"
+    # The stamp is written last: without it the installation is not complete.
+    if not (ROOT / ".venv-test-wine" / "scheduler-app-installed").exists():
+        raise MissingServer("there is no Windows Python in .venv-test-wine; python3 packaging/test.py makes it")
+    return python
+
+
 def dbus_daemon() -> str:
     """Return the path of D-Bus's message bus; raises MissingServer when there is none."""
     if found := shutil.which("dbus-daemon"):
@@ -287,6 +299,7 @@ _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
+    "wine": windows_python,
     "dbus": dbus_daemon,
     "systemd": systemd_analyze,
 }

@@ -18,7 +18,7 @@ import pytest
 from jobs.states import FINAL
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FEW, MANY = 150, 1_000
+FEW, MANY = 60, 1_000
 KILL_EVERY = 0.3
 SECONDS_A_RUN = 1.5
 JOB = """

@@ -23,8 +23,9 @@ def outside_world(world):
         stack.enter_context(mock.patch.object(scheduler, "time", clock))
         # What a beat that starts reads 600 files for.
         stack.enter_context(mock.patch.object(scheduler.time_zones, "digests", zone_digests))
-        for name in ("Publisher", "DispatchThread"):
+        for name in ("Publisher", "DispatchThread", "KeepingThread"):
             stack.enter_context(mock.patch.object(scheduler, name))
+        scheduler.DispatchThread.return_value.broker_away_since = None
         yield
 
 

@@ -31,6 +31,7 @@ JUMPS = (10 * MINUTE, 40 * MINUTE, HOUR, DAY, -10 * MINUTE, -10 * MINUTE, -HOUR,
 STARTS = (
     datetime(2026, 3, 2, 12, 0, tzinfo=UTC),
     datetime(2026, 3, 28, 22, 50, tzinfo=UTC),
+    datetime(2026, 3, 28, 23, 50, tzinfo=UTC),
     datetime(2026, 10, 24, 22, 50, tzinfo=UTC),
     datetime(2026, 4, 4, 13, 20, tzinfo=UTC),
     datetime(2026, 11, 1, 4, 40, tzinfo=UTC),
@@ -284,6 +285,14 @@ class World:
 
         self._start(self.people, slot, f"stranger at run {run_id}", act)
 
+    def _out_of_turn(self) -> None:
+        """A message comes that was sent before its run was put back to wait for another."""
+        waiting = sorted(n for n in self.observer.active if self.observer.runs[n]["state"] != "running")
+        keys = {self.observer.runs[n]["exclusive_key"] for n in self.observer.active - set(waiting)} - {None}
+        if early := [n for n in waiting if self.observer.runs[n]["exclusive_key"] in keys]:
+            run_id = self.chance.choice(early)
+            self.broker.queue.append((run_id, self.observer.runs[run_id]["attempt"]))
+
     def _mood(self) -> None:
         self.broker.mood = self.chance.choice(MOODS)
         self.log(f"  the broker {self.broker.mood}")
@@ -443,6 +452,6 @@ def do_chores(now: datetime) -> None:
 STEPS = (
     (World._tick, 10), (World._to_next_due, 24), (World._jump, 3), (World._live_again, 2), (World._record, 26), (World._chores, 7),
     (World._watch, 3),
-    (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._mood, 3), (World._kill, 4),
+    (World._dispatch, 14), (World._work, 22), (World._stranger, 2), (World._out_of_turn, 3), (World._mood, 3), (World._kill, 4),
     (World._edit, 8), (World._nobody, 2), (World._cancel, 1),
 )  # fmt: skip
