@@ -49,12 +49,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql(folder: Path | None = None) -> Iterator[str]:
+def postgresql(folder: Path | None = None, *, durable: bool = False) -> Iterator[str]:
     """Run a fresh PostgreSQL cluster; yield postgresql://user:password@127.0.0.1:port/database.
 
     The cluster lives in *folder*, or in one of its own when there is none or when we are root: PostgreSQL
     refuses to run as root, and the user it then runs as cannot enter root's pytest folders.
-    Durability is off. Raises MissingServer when initdb or postgres is not installed.
+    What is committed survives a power cut only when *durable*. Raises MissingServer when initdb or postgres is not installed.
     """
     programs = _postgresql_programs()
     identity = _unprivileged_identity()
@@ -67,7 +67,7 @@ def postgresql(folder: Path | None = None) -> Iterator[str]:
             os.chown(base, identity["user"], identity["group"])
         password = secrets.token_hex(12)
         data = _initdb(programs / "initdb", base, password, identity)
-        with _postgres(programs / "postgres", data, identity) as (process, port):
+        with _postgres(programs / "postgres", data, identity, durable=durable) as (process, port):
             server = f"postgresql://scheduler:{password}@127.0.0.1:{port}"
             wait_until(
                 lambda: _accepts(f"{server}/postgres", process, data), START_TIMEOUT, "PostgreSQL accepts logins"
@@ -125,15 +125,16 @@ def _initdb(initdb: Path, base: Path, password: str, identity: dict[str, Any]) -
 
 
 @contextmanager
-def _postgres(postgres: Path, data: Path, identity: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _postgres(
+    postgres: Path, data: Path, identity: dict[str, Any], *, durable: bool
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_port()
+    written = "on" if durable else "off"
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "shared_buffers": "32MB",
+        **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), written),
+        "shared_buffers": "128MB" if durable else "32MB",
         "max_connections": "60",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
