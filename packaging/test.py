@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from environment import ROOT, check_python, prepare, say
+from windows_python import prepare_windows_python
 
 # Debian package → what it is known by when it is there already.
 DEBIAN_PACKAGES = {
@@ -20,6 +21,8 @@ DEBIAN_PACKAGES = {
     "dbus-daemon": "/usr/bin/dbus-daemon",
     "systemd": "/usr/bin/systemd-analyze",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu",
+    "wine": "/usr/bin/wine",
+    "wine64": "/usr/lib/wine/wine64",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -32,6 +35,8 @@ def main() -> int:
     install_debian_packages()
     version = f"{sys.version_info[0]}{sys.version_info[1]}"
     python = prepare(ROOT / f".venv-test-{version}", ".[test]")
+    if not {"--co", "--collect-only", "--ignore=tests/windows"}.intersection(arguments):
+        prepare_windows_python(python)
     whole = pytest(python, *arguments)
     say("The tests that use the database, again, on PostgreSQL:")
     postgresql = pytest(python, "--database=postgresql", "-m", "database", *arguments)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scheduler_app import platforms
+
 if TYPE_CHECKING:
     from scheduler_app.config import Config
 
@@ -27,6 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class Verbs(click.Group):
     """Turns what the program knows to be wrong into a sentence on stderr and an exit code."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        platforms.write_any_character()
+        return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
         try:

@@ -9,12 +9,13 @@ import os
 import runpy
 import sys
 
-from scheduler_app import lifeline
+from scheduler_app import lifeline, platforms
 
 
 def main() -> None:
     if len(sys.argv) < 2:  # noqa: PLR2004 - the program's own name and the module
         sys.exit("cannot launch: no module is named; use python -m scheduler_app.launch MODULE [ARG…]")
+    platforms.write_any_character()
     if os.environ.get("SCHEDULER_SERVICE_ID") and lifeline.is_attached():
         lifeline.start()
     # sys.path[0] is the current folder already, as -m put it there; run_module sets argv[0] to the module's file.

@@ -35,7 +35,12 @@ def pytest_configure(config):
         "DJANGO_SETTINGS_MODULE": "scheduler_app.settings",
     }
     if config.getoption("database") == "postgresql":
-        os.environ["SCHEDULER_DATABASE_URL"] = resources.enter_context(servers.postgresql(folder / "postgresql"))
+        try:
+            os.environ["SCHEDULER_DATABASE_URL"] = resources.enter_context(servers.postgresql(folder / "postgresql"))
+        except servers.MissingServer as reason:
+            resources.close()
+            strict = config.getoption("no_missing")
+            pytest.exit(f"the tests cannot run on PostgreSQL here: {reason}", returncode=1 if strict else 0)
     from django.conf import settings
 
     # A file, not memory: threads have connections of their own. Reading the settings here also tells

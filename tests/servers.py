@@ -23,6 +23,7 @@ from scheduler_app.paths import Paths
 from scheduler_app.supervisor.rabbitmq import PrivateNode
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 
@@ -33,7 +34,7 @@ class MissingServer(Exception):  # noqa: N818 - it is not the test that is wrong
 
 @cache
 def missing(server: str) -> str | None:
-    """Return why *server* (rabbitmq, postgresql, chromium, dbus) cannot be used here; None when it can."""
+    """Return why *server* (rabbitmq, postgresql, chromium, dbus, wine) cannot be used here; None when it can."""
     try:
         _CHECKS[server]()
     except MissingServer as reason:
@@ -48,12 +49,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql(folder: Path | None = None) -> Iterator[str]:
+def postgresql(folder: Path | None = None, *, durable: bool = False) -> Iterator[str]:
     """Run a fresh PostgreSQL cluster; yield postgresql://user:password@127.0.0.1:port/database.
 
     The cluster lives in *folder*, or in one of its own when there is none or when we are root: PostgreSQL
     refuses to run as root, and the user it then runs as cannot enter root's pytest folders.
-    Durability is off. Raises MissingServer when initdb or postgres is not installed.
+    What is committed survives a power cut only when *durable*. Raises MissingServer when initdb or postgres is not installed.
     """
     programs = _postgresql_programs()
     identity = _unprivileged_identity()
@@ -66,7 +67,7 @@ def postgresql(folder: Path | None = None) -> Iterator[str]:
             os.chown(base, identity["user"], identity["group"])
         password = secrets.token_hex(12)
         data = _initdb(programs / "initdb", base, password, identity)
-        with _postgres(programs / "postgres", data, identity) as (process, port):
+        with _postgres(programs / "postgres", data, identity, durable=durable) as (process, port):
             server = f"postgresql://scheduler:{password}@127.0.0.1:{port}"
             wait_until(
                 lambda: _accepts(f"{server}/postgres", process, data), START_TIMEOUT, "PostgreSQL accepts logins"
@@ -124,15 +125,16 @@ def _initdb(initdb: Path, base: Path, password: str, identity: dict[str, Any]) -
 
 
 @contextmanager
-def _postgres(postgres: Path, data: Path, identity: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _postgres(
+    postgres: Path, data: Path, identity: dict[str, Any], *, durable: bool
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_port()
+    written = "on" if durable else "off"
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "shared_buffers": "32MB",
+        **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), written),
+        "shared_buffers": "128MB" if durable else "32MB",
         "max_connections": "60",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -268,6 +270,17 @@ def chromium() -> str:
     raise MissingServer("Chromium is not installed")
 
 
+def windows_python() -> Path:
+    """Return the Windows Python under wine; raises MissingServer when there is none."""
+    if shutil.which("wine") is None:
+        raise MissingServer("wine is not installed")
+    python = ROOT / ".venv-test-wine" / "python" / "python.exe"
+    # The stamp is written last: without it the installation is not complete.
+    if not (ROOT / ".venv-test-wine" / "scheduler-app-installed").exists():
+        raise MissingServer("there is no Windows Python in .venv-test-wine; python3 packaging/test.py makes it")
+    return python
+
+
 def dbus_daemon() -> str:
     """Return the path of D-Bus's message bus; raises MissingServer when there is none."""
     if found := shutil.which("dbus-daemon"):
@@ -282,10 +295,33 @@ def systemd_analyze() -> str:
     raise MissingServer("systemd-analyze is not installed")
 
 
+# Commands behind this may mount what they like, and nobody else sees it; only Linux lets an ordinary user do so.
+WITH_OWN_DISKS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+
+
+def own_disks() -> None:
+    """Raise MissingServer where this system lets nobody mount a disk of their own."""
+    try:
+        done = subprocess.run([*WITH_OWN_DISKS, "mount -t tmpfs none /mnt"], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise MissingServer("unshare is not installed") from None
+    if done.returncode != 0:
+        raise MissingServer(f"this system lets nobody mount a disk of their own: {done.stderr.decode().strip()}")
+
+
+def root() -> None:
+    """Raise MissingServer where other users' processes cannot be started."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        raise MissingServer("only root can start processes of other users")
+
+
 _CHECKS: dict[str, Callable[[], object]] = {
     "rabbitmq": _installation,
     "postgresql": lambda: (_postgresql_programs(), _unprivileged_identity()),
     "chromium": chromium,
+    "wine": windows_python,
     "dbus": dbus_daemon,
     "systemd": systemd_analyze,
+    "own disks": own_disks,
+    "root": root,
 }

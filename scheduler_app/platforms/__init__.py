@@ -37,6 +37,7 @@ if sys.platform == "win32":
         spawn_detached,
         venv_install_hint,
         windowless_python,
+        write_any_character,
     )
 else:
     from scheduler_app.platforms.posix import (
@@ -61,6 +62,7 @@ else:
         spawn_detached,
         venv_install_hint,
         windowless_python,
+        write_any_character,
     )
 
 from scheduler_app.platforms.ports import port_holder
@@ -96,4 +98,5 @@ __all__ = [
     "spawn_detached",
     "venv_install_hint",
     "windowless_python",
+    "write_any_character",
 ]

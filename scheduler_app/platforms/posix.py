@@ -1,6 +1,7 @@
 """Linux, macOS and other POSIX systems."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -186,6 +187,13 @@ def signal_main_thread(signal_number: int) -> None:
     main_thread = threading.main_thread().ident
     assert main_thread is not None  # noqa: S101 - it is running
     signal.pthread_kill(main_thread, signal_number)
+
+
+def write_any_character() -> None:
+    """Let print() never fail on a character that the locale's encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not pytest's, and not None
+            stream.reconfigure(errors="backslashreplace")
 
 
 def default_pool() -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -31,57 +32,22 @@ if TYPE_CHECKING:
 assert sys.platform == "win32"  # noqa: S101 - mypy skips the rest elsewhere
 
 from scheduler_app.platforms.background_windows import LogonTask  # noqa: E402 - as the assertion says
+from scheduler_app.platforms.job_objects import CREATE_SUSPENDED, JobObject  # noqa: E402 - as the assertion says
 from scheduler_app.platforms.login_start_windows import RunKey  # noqa: E402 - as the assertion says
 
-JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
-JOB_OBJECT_LIMIT_JOB_MEMORY = 0x0200
+SE_FILE_OBJECT = 1
+DACL_SECURITY_INFORMATION = 0x00000004
+PROTECTED_DACL_SECURITY_INFORMATION = 0x80000000
+SDDL_REVISION_1 = 1
 NICEST = 15  # from here on a POSIX niceness means "only when nothing else wants the processor"
-JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 TOKEN_QUERY = 0x0008
 TOKEN_USER = 1
 KILLED = 1  # exit code of what is killed
 
 
-class _BasicLimits(ctypes.Structure):
-    """JOBOBJECT_BASIC_LIMIT_INFORMATION."""
-
-    _fields_ = (
-        ("PerProcessUserTimeLimit", ctypes.c_int64),
-        ("PerJobUserTimeLimit", ctypes.c_int64),
-        ("LimitFlags", wintypes.DWORD),
-        ("MinimumWorkingSetSize", ctypes.c_size_t),
-        ("MaximumWorkingSetSize", ctypes.c_size_t),
-        ("ActiveProcessLimit", wintypes.DWORD),
-        ("Affinity", ctypes.c_size_t),
-        ("PriorityClass", wintypes.DWORD),
-        ("SchedulingClass", wintypes.DWORD),
-    )
-
-
-class _ExtendedLimits(ctypes.Structure):
-    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
-
-    _fields_ = (
-        ("BasicLimitInformation", _BasicLimits),
-        ("IoInfo", ctypes.c_uint64 * 6),
-        ("ProcessMemoryLimit", ctypes.c_size_t),
-        ("JobMemoryLimit", ctypes.c_size_t),
-        ("PeakProcessMemoryUsed", ctypes.c_size_t),
-        ("PeakJobMemoryUsed", ctypes.c_size_t),
-    )
-
-
 def _load_kernel32() -> ctypes.WinDLL:
     library = ctypes.WinDLL("kernel32", use_last_error=True)
     # Without these a handle, which is a pointer, would be cut to 32 bits.
-    library.CreateJobObjectW.argtypes = (wintypes.LPVOID, wintypes.LPCWSTR)
-    library.CreateJobObjectW.restype = wintypes.HANDLE
-    library.SetInformationJobObject.argtypes = (wintypes.HANDLE, ctypes.c_int, wintypes.LPVOID, wintypes.DWORD)
-    library.SetInformationJobObject.restype = wintypes.BOOL
-    library.AssignProcessToJobObject.argtypes = (wintypes.HANDLE, wintypes.HANDLE)
-    library.AssignProcessToJobObject.restype = wintypes.BOOL
-    library.TerminateJobObject.argtypes = (wintypes.HANDLE, wintypes.UINT)
-    library.TerminateJobObject.restype = wintypes.BOOL
     library.CloseHandle.argtypes = (wintypes.HANDLE,)
     library.CloseHandle.restype = wintypes.BOOL
     library.GetCurrentProcess.argtypes = ()
@@ -107,10 +73,35 @@ def _load_advapi32() -> ctypes.WinDLL:
     library.GetTokenInformation.restype = wintypes.BOOL
     library.ConvertSidToStringSidW.argtypes = (wintypes.LPVOID, ctypes.POINTER(wintypes.LPWSTR))
     library.ConvertSidToStringSidW.restype = wintypes.BOOL
+    library.ConvertStringSecurityDescriptorToSecurityDescriptorW.argtypes = (
+        wintypes.LPCWSTR,
+        wintypes.DWORD,
+        ctypes.POINTER(wintypes.LPVOID),
+        wintypes.LPVOID,
+    )
+    library.ConvertStringSecurityDescriptorToSecurityDescriptorW.restype = wintypes.BOOL
+    library.GetSecurityDescriptorDacl.argtypes = (
+        wintypes.LPVOID,
+        ctypes.POINTER(wintypes.BOOL),
+        ctypes.POINTER(wintypes.LPVOID),
+        ctypes.POINTER(wintypes.BOOL),
+    )
+    library.GetSecurityDescriptorDacl.restype = wintypes.BOOL
+    library.SetNamedSecurityInfoW.argtypes = (
+        wintypes.LPWSTR,
+        ctypes.c_int,
+        wintypes.DWORD,
+        wintypes.LPVOID,
+        wintypes.LPVOID,
+        wintypes.LPVOID,
+        wintypes.LPVOID,
+    )
+    library.SetNamedSecurityInfoW.restype = wintypes.DWORD
     return library
 
 
 _kernel32 = _load_kernel32()
+_advapi32 = _load_advapi32()
 
 
 class WindowsTree(ProcessTree):
@@ -125,19 +116,16 @@ class WindowsTree(ProcessTree):
         except psutil.Error:  # it has ended already
             started = 0.0
         super().__init__(popen, Root(popen.pid, started, tree))
-        self._job = _new_job()
-        # Started just now and waiting for its first line on stdin, the child has no descendants yet. A child that
-        # has ended cannot be assigned; the sweep in kill() finds what it may have left.
-        _kernel32.AssignProcessToJobObject(self._job, int(popen._handle))  # type: ignore[attr-defined]  # noqa: SLF001
+        self._job = JobObject()
+        self._job.take(popen)
 
     def terminate(self) -> None:
         self.kill()
 
     def kill(self) -> None:
-        # The sweep is for what started between the child's first instruction and its assignment to the job.
+        # The sweep is for what somebody else started on the tree's behalf, such as a service or WMI.
         found = self._descendants()
-        if self._job is not None:
-            _kernel32.TerminateJobObject(self._job, KILLED)
+        self._job.terminate(KILLED)
         with contextlib.suppress(PermissionError):  # it is ending
             self.popen.kill()
         kill_all(found)
@@ -145,28 +133,10 @@ class WindowsTree(ProcessTree):
         kill_until_none_is_left(self._descendants)
 
     def close(self) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            _kernel32.CloseHandle(job)
+        self._job.close()
 
     def _descendants(self) -> "list[psutil.Process]":
         return members([self.pid], tree=self.root.tree, since=self.root.started, in_session=lambda _: False)
-
-
-def _new_job(memory: int | None = None) -> int | None:
-    job: int | None = _kernel32.CreateJobObjectW(None, None)
-    if job is None:
-        raise ctypes.WinError(ctypes.get_last_error())
-    limits = _ExtendedLimits()
-    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
-    if memory is not None:
-        limits.BasicLimitInformation.LimitFlags |= JOB_OBJECT_LIMIT_JOB_MEMORY
-        limits.JobMemoryLimit = memory
-    if not _kernel32.SetInformationJobObject(
-        job, JOB_OBJECT_EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
-    ):
-        raise ctypes.WinError(ctypes.get_last_error())
-    return job
 
 
 def spawn(
@@ -187,12 +157,13 @@ def spawn(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP,
+        # Suspended until it is in its job: a virtual environment's python.exe starts another one at once.
+        creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED,
     )
     try:
         return WindowsTree(popen, tree)
     except OSError:
-        popen.kill()  # without a job nobody could end what it is going to start
+        popen.kill()  # it has not run yet
         raise
 
 
@@ -237,10 +208,7 @@ def end_descendants(patience: float) -> None:
 def limit_this_process(*, memory: int | None, niceness: int | None) -> None:
     """Limit this process and what it starts to *memory* bytes together; raises OSError."""
     if memory is not None:
-        job = _new_job(memory)
-        # The handle stays open as long as this process lives: the limit ends with it.
-        if not _kernel32.AssignProcessToJobObject(job, _kernel32.GetCurrentProcess()):
-            raise ctypes.WinError(ctypes.get_last_error())
+        JobObject(memory).take_this_process()
     if niceness is not None:
         import psutil  # noqa: PLC0415 - as above
 
@@ -252,6 +220,14 @@ def limit_this_process(*, memory: int | None, niceness: int | None) -> None:
 def signal_main_thread(signal_number: int) -> None:
     """Raise a signal in this process, from any thread; Python runs its handler in the main thread."""
     signal.raise_signal(signal.Signals(signal_number))
+
+
+def write_any_character() -> None:
+    """Write UTF-8 to pipes and files: the ANSI code page lacks most characters, and print() would fail on them."""
+    for stream in (sys.stdout, sys.stderr):
+        # A console takes every character; pythonw has none, and no streams.
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def default_pool() -> str:
@@ -311,37 +287,43 @@ def is_restricted(path: Path) -> bool:  # noqa: ARG001 - the POSIX module's sign
 
 
 def restrict_to_owner(path: Path) -> None:
-    """Let only the current user read and write *path*, and what is made in it; raises OSError."""
-    rights = "(OI)(CI)F" if path.is_dir() else "F"
-    icacls = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "icacls.exe"
-    done = subprocess.run(
-        [str(icacls), str(path), "/inheritance:r", "/grant:r", f"*{_current_user()}:{rights}"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        creationflags=subprocess.CREATE_NO_WINDOW,
-    )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise PermissionError(f"icacls cannot restrict {path} to its owner: {said}")
+    """Let only the current user read and write *path*, and what is in it or will be; raises OSError."""
+    inherited = "OICI" if path.is_dir() else ""
+    descriptor = wintypes.LPVOID()
+    # A protected list, which takes nothing over from the folder above, with all rights for one user.
+    if not _advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(
+        f"D:P(A;{inherited};FA;;;{_current_user()})", SDDL_REVISION_1, ctypes.byref(descriptor), None
+    ):
+        raise ctypes.WinError(ctypes.get_last_error())
+    try:
+        present, by_default, rights = wintypes.BOOL(), wintypes.BOOL(), wintypes.LPVOID()
+        if not _advapi32.GetSecurityDescriptorDacl(
+            descriptor, ctypes.byref(present), ctypes.byref(rights), ctypes.byref(by_default)
+        ):
+            raise ctypes.WinError(ctypes.get_last_error())
+        which = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION
+        error = _advapi32.SetNamedSecurityInfoW(str(path), SE_FILE_OBJECT, which, None, None, rights, None)
+        if error:
+            raise OSError(None, f"cannot restrict it to its owner: {ctypes.FormatError(error)}", str(path), error)
+    finally:
+        _kernel32.LocalFree(descriptor)
 
 
 def _current_user() -> str:
     """Return the security identifier of the user; a name would depend on language and domain."""
-    advapi32 = _load_advapi32()
     token = wintypes.HANDLE()
-    if not advapi32.OpenProcessToken(_kernel32.GetCurrentProcess(), TOKEN_QUERY, ctypes.byref(token)):
+    if not _advapi32.OpenProcessToken(_kernel32.GetCurrentProcess(), TOKEN_QUERY, ctypes.byref(token)):
         raise ctypes.WinError(ctypes.get_last_error())
     try:
         size = wintypes.DWORD()
-        advapi32.GetTokenInformation(token, TOKEN_USER, None, 0, ctypes.byref(size))
+        _advapi32.GetTokenInformation(token, TOKEN_USER, None, 0, ctypes.byref(size))
         user = ctypes.create_string_buffer(size.value)
-        if not advapi32.GetTokenInformation(token, TOKEN_USER, user, size, ctypes.byref(size)):
+        if not _advapi32.GetTokenInformation(token, TOKEN_USER, user, size, ctypes.byref(size)):
             raise ctypes.WinError(ctypes.get_last_error())
         # TOKEN_USER begins with the pointer to the identifier.
         identifier = ctypes.cast(user, ctypes.POINTER(wintypes.LPVOID)).contents
         text = wintypes.LPWSTR()
-        if not advapi32.ConvertSidToStringSidW(identifier, ctypes.byref(text)):
+        if not _advapi32.ConvertSidToStringSidW(identifier, ctypes.byref(text)):
             raise ctypes.WinError(ctypes.get_last_error())
         try:
             return str(text.value)

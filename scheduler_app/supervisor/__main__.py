@@ -3,6 +3,7 @@
 import os
 import sys
 
+from scheduler_app import platforms
 from scheduler_app.broker import BrokerError
 from scheduler_app.config import ConfigError, load
 from scheduler_app.paths import FolderError
@@ -13,6 +14,7 @@ from scheduler_app.supervisor.services import application_services
 
 
 def main() -> int:
+    platforms.write_any_character()
     try:
         supervise(load(), os.environ, application_services)
     except AlreadyRunningError as error:

@@ -64,7 +64,7 @@ def _owner() -> User:
 def _free_name() -> str:
     try:
         system_name = re.sub(r"[^\w.@+-]", "", getpass.getuser())
-    except OSError:  # no name for this user id, as in some containers
+    except (OSError, ImportError):  # no name for this user id, as in some containers; Windows before Python 3.13
         system_name = ""
     name = system_name or "owner"
     taken = User.objects.filter(username=name).exists()

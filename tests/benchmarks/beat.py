@@ -8,6 +8,8 @@ memory         resident, of a process with this scheduler and nothing else
 burst          so many schedules due in the same second: fires a second until all are recorded and confirmed by a quorum
                queue (median of 3); a rival's are neither, and are counted for LIMIT seconds at most
 late           from the due moment until a consumer has the message, at 100 fires a second
+
+A commit waits for the disk on both databases, as in use.
 """
 
 import argparse
@@ -78,7 +80,9 @@ def _environment(base, database, broker):
         environment["SCHEDULER_LOGS_LEVEL"] = "warning"
         environment["SCHEDULER_GENERAL_TIME_ZONE"] = "Europe/Berlin"
         if database == "postgresql":
-            environment["SCHEDULER_DATABASE_URL"] = resources.enter_context(servers.postgresql(base / "postgresql"))
+            environment["SCHEDULER_DATABASE_URL"] = resources.enter_context(
+                servers.postgresql(base / "postgresql", durable=True)
+            )
         yield environment
 
 

@@ -22,7 +22,7 @@ pwd = pytest.importorskip("pwd", reason="no user ids on this system")
 
 pytestmark = [
     pytest.mark.needs("rabbitmq"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of other users"),
+    pytest.mark.needs("root"),
 ]
 
 AMQP, EPMD, DISTRIBUTION = 5672, 4369, 25672

@@ -205,9 +205,7 @@ def test_lost_credentials_make_a_fresh_store_instead_of_a_node_nobody_can_enter(
 PARENT = """
     import subprocess, sys, time
     from pathlib import Path
-    from scheduler_app.worker_pulse import Pulse
-from tests import servers
-from tests.proxy import Proxy
+    from tests import servers
     from scheduler_app import platforms
     node = servers.private_node(Path(sys.argv[1]))
     node.write_configuration()
