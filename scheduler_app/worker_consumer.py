@@ -16,7 +16,7 @@ from django.utils import timezone
 from jobs import inbox, refusals, worker
 from jobs.messages import MessageError, MessageExpired
 from scheduler_app import pulse
-from scheduler_app.worker_pulse import Pulse
+from scheduler_app.worker_heartbeats import Heartbeats
 
 logger = logging.getLogger(__name__)
 
@@ -51,25 +51,25 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         for command in Panel.data.keys() - REMOTE_QUESTIONS:
             del Panel.data[command]
         super().__init__(*arguments, **(options | quiet))
-        self._pulse: Pulse | None = None
+        self._heartbeats: Heartbeats | None = None
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
         self._wake.setblocking(False)
 
     def connect(self) -> Any:
         connection = super().connect()
-        if self._pulse is not None:
-            self._pulse.end()
-        self._pulse = None
+        if self._heartbeats is not None:
+            self._heartbeats.end()
+        self._heartbeats = None
         if connection.transport.driver_type == "amqp" and connection.get_heartbeat_interval():
-            self._pulse = Pulse(connection)
-            connection.heartbeat_check = self._pulse.check
+            self._heartbeats = Heartbeats(connection)
+            connection.heartbeat_check = self._heartbeats.check
         drain_events = connection.drain_events
 
         def drain_briefly(timeout: float = LONGEST_WAIT, **options: Any) -> Any:
             pulse.show()
-            if self._pulse is not None:
-                self._pulse.check()
+            if self._heartbeats is not None:
+                self._heartbeats.check()
             return drain_events(timeout=min(timeout, LONGEST_WAIT), **options)
 
         connection.drain_events = drain_briefly

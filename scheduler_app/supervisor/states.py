@@ -156,30 +156,18 @@ def _fail(machine: Machine, moment: Moment) -> Step:
 
 def _not_ready_in_time(machine: Machine, moment: Moment) -> Step:
     # Nothing was entrusted to a service that was never ready, so it gets the short limit.
-    return (
-        replace(
-            machine,
-            state=State.STOPPING,
-            deadline=moment.now + moment.limits.insist,
-            then=State.BACKOFF,
-            reason=f"not ready within {moment.limits.ready:g} s",
-        ),
-        Action.ASK_TO_STOP,
-    )
+    return _give_up(machine, moment, f"not ready within {moment.limits.ready:g} s")
 
 
 def _hung(machine: Machine, moment: Moment) -> Step:
     # It will hardly hear the request; what it was doing is healed as after a crash.
-    return (
-        replace(
-            machine,
-            state=State.STOPPING,
-            deadline=moment.now + moment.limits.insist,
-            then=State.BACKOFF,
-            reason=moment.detail,
-        ),
-        Action.ASK_TO_STOP,
-    )
+    return _give_up(machine, moment, moment.detail)
+
+
+def _give_up(machine: Machine, moment: Moment, reason: str) -> Step:
+    deadline = moment.now + moment.limits.insist
+    stopping = replace(machine, state=State.STOPPING, deadline=deadline, then=State.BACKOFF, reason=reason)
+    return stopping, Action.ASK_TO_STOP
 
 
 def _ask_to_stop(then: State) -> Callable[[Machine, Moment], Step]:

@@ -24,7 +24,7 @@ from scheduler_app.broker import node_credentials
 from scheduler_app.commands import doctor
 from scheduler_app.config import Secret
 from scheduler_app.supervisor.amqp_check import UnusableError
-from scheduler_app.worker_pulse import Pulse
+from scheduler_app.worker_heartbeats import Heartbeats
 from tests import servers
 from tests.proxy import Proxy
 from tests.waiting import wait_until
@@ -287,7 +287,7 @@ def connected(url):
 
 
 def test_a_worker_that_is_busy_keeps_its_connection(running):
-    with connected(running.url) as connection, closing_pulse(connection):
+    with connected(running.url) as connection, sending_heartbeats(connection):
         channel = connection.default_channel
         declared = JOBS(channel).queue_declare
         declared()
@@ -300,29 +300,29 @@ def test_a_broker_that_falls_silent_is_missed_after_two_intervals_of_listening(r
     with (
         closing(Proxy(port)) as proxy,
         connected(running.url.replace(f":{port}", f":{proxy.port}")) as connection,
-        closing_pulse(connection) as pulse,
+        sending_heartbeats(connection) as heartbeats,
     ):
-        listen(connection, pulse, 3)
+        listen(connection, heartbeats, 3)
         proxy.silent = True
         began = time.monotonic()
         with pytest.raises(ConnectionForced, match="nothing came from the broker for 2 s"):
-            listen(connection, pulse, 10)
+            listen(connection, heartbeats, 10)
         assert time.monotonic() - began < 5
 
 
 @contextmanager
-def closing_pulse(connection):
-    pulse = Pulse(connection)
+def sending_heartbeats(connection):
+    heartbeats = Heartbeats(connection)
     try:
-        yield pulse
+        yield heartbeats
     finally:
-        pulse.end()
+        heartbeats.end()
 
 
-def listen(connection, pulse, seconds):
+def listen(connection, heartbeats, seconds):
     """Do what a worker does that waits for a message."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        pulse.check()
+        heartbeats.check()
         with suppress(TimeoutError):
             connection.drain_events(timeout=0.1)

@@ -8,7 +8,7 @@ from typing import Any
 from amqp.exceptions import ConnectionForced
 
 
-class Pulse:
+class Heartbeats:
     """Sends *connection*'s heartbeats from a thread of its own, for as long as it is open.
 
     A solo worker does nothing else while it runs a job, and on Windows no loop of Celery's sends any: RabbitMQ would
@@ -23,7 +23,7 @@ class Pulse:
         self._heard_at = self._looked_at = time.monotonic()
         # py-amqp writes each frame in one go, into one buffer.
         self._amqp.frame_writer = _one_at_a_time(self._amqp.frame_writer)
-        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+        threading.Thread(target=self._beat, name="heartbeats", daemon=True).start()
 
     def check(self, _rate: float = 2.0) -> None:
         """Raise ConnectionForced when nothing came from the broker for two intervals in which we listened."""
