@@ -204,15 +204,18 @@ def _start(config: "Config", *, browser: bool, icon: bool) -> None:
 @main.command()
 @places
 @click.argument("service", required=False)
-def stop(config_file: Path | None, data_folder: Path | None, service: str | None) -> None:
+@click.option("--now", is_flag=True, help="Do not let running jobs finish; they count as interrupted.")
+def stop(config_file: Path | None, data_folder: Path | None, service: str | None, now: bool) -> None:
     """Stop everything and wait until it has ended; with SERVICE, stop that one only."""
     config = configuration(config_file, data_folder)
     if service is not None:
+        if now:
+            raise click.UsageError("--now is for everything: leave SERVICE out")
         _command("stop", service, config)
         return
     from scheduler_app.commands.stopping import stop_all
 
-    stop_all(config, tell)
+    stop_all(config, tell, now=now)
     tell("Stopped.")
 
 

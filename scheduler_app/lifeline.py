@@ -2,8 +2,8 @@
 
 Whoever starts the process holds the other end, and keeps it open as long as it wants the process:
 
-- the line "stop" asks it to end: `ended` becomes "stop" and the main thread gets SIGTERM; each further
-  "stop" sends SIGTERM again (Celery: stop at once, without waiting for what runs);
+- the line "stop" asks it to end: `ended` becomes "stop" and the main thread gets SIGTERM; the second "stop" asks it to
+  hurry, where it has said how (`on_hurry`), and else, as each further one, sends SIGTERM again;
 - the end of the file, also after a "stop", means that the other side is gone, however it ended: `ended` becomes
   "orphaned", the main thread gets SIGTERM unless it had it already, and after ORPHAN_LIMIT the
   process is ended together with all it started.
@@ -29,6 +29,7 @@ LARGEST_READ = 4096
 ended: Literal["stop", "orphaned"] | None = None
 
 _callbacks: list[Callable[[], object]] = []
+_hurry: Callable[[], object] | None = None
 _changing = threading.Lock()
 
 
@@ -42,6 +43,12 @@ def on_end(callback: Callable[[], object]) -> None:
             _callbacks.append(callback)
             return
     callback()
+
+
+def on_hurry(callback: Callable[[], object]) -> None:
+    """Call *callback*, in the lifeline's thread, when the process is asked to stop for the second time."""
+    global _hurry  # noqa: PLW0603 - one process has one way to hurry
+    _hurry = callback
 
 
 def is_attached() -> bool:
@@ -74,12 +81,17 @@ def _take_stdin() -> int:
 
 def _listen(descriptor: int) -> None:
     # os.read, not sys.stdin: a thread that waits inside sys.stdin holds its lock, and Python aborts at exit over it.
-    unfinished = b""
+    unfinished, stops = b"", 0
     while received := _read(descriptor):
         *lines, unfinished = (unfinished + received).split(b"\n")
         for line in lines:
-            if line.strip() == b"stop":
-                _begin("stop")
+            if line.strip() != b"stop":
+                continue
+            stops += 1
+            _begin("stop")
+            if stops == 2 and _hurry is not None:  # noqa: PLR2004 - the second time
+                _call(_hurry)
+            else:
                 platforms.signal_main_thread(signal.SIGTERM)
     was_asked = ended is not None
     _begin("orphaned")
@@ -101,7 +113,11 @@ def _begin(reason: Literal["stop", "orphaned"]) -> None:
         ended = reason
         callbacks, _callbacks[:] = list(_callbacks), []
     for callback in callbacks:
-        try:
-            callback()
-        except Exception:  # noqa: BLE001 - whatever it does, this thread still has to end the process
-            traceback.print_exc()
+        _call(callback)
+
+
+def _call(callback: Callable[[], object]) -> None:
+    try:
+        callback()
+    except Exception:  # noqa: BLE001 - whatever it does, this thread still has to end the process
+        traceback.print_exc()

@@ -22,11 +22,16 @@ _look_again = threading.Event()
 """Never set: nobody hurries this wait but Ctrl-C."""
 
 
-def stop_all(config: Config, tell: Callable[[str], None]) -> None:
-    """Ask for a stop and return when the supervisor has ended; raise NotRunningError when there is none."""
+def stop_all(config: Config, tell: Callable[[str], None], *, now: bool = False) -> None:
+    """Ask for a stop and return when the supervisor has ended; raise NotRunningError when there is none.
+
+    *now* does not let running jobs finish: they are interrupted, and run again where their schedule says so.
+    """
     paths = Paths.of(config)
     pid = int(ask(paths, {"do": "status"})["pid"])
     ask(paths, {"do": "stop"})
+    if now:
+        ask(paths, {"do": "stop"})
     asked = time.monotonic()
     told: set[str] = set()
     while _is_alive(pid):

@@ -26,6 +26,8 @@ BROKER_STOP_LIMIT = 25.0
 """Seconds; the node ends itself after 20 (rabbitmq.HALT_AFTER)."""
 PYTHON_READY_LIMIT = 60.0
 """Seconds for web, beat or a worker; a cold disk and a virus scanner need most of it to import Django."""
+WORKER_HURRY_LIMIT = 10.0
+"""Seconds for a worker to end its jobs, those that ignore it included, and to write it down."""
 WORKER_STOP_MARGIN = 5.0
 """Seconds beyond worker.stop_limit, in which the worker writes down what became of its runs."""
 HEALTH = "/health/"
@@ -145,7 +147,11 @@ class _Maker:
             needs=frozenset({MIGRATE}),
             # Ready only when it is connected, but half of its start is Python's imports, meanwhile.
             uses=uses,
-            limits=Limits(ready=PYTHON_READY_LIMIT, stop=self._config.worker.stop_limit + WORKER_STOP_MARGIN),
+            limits=Limits(
+                ready=PYTHON_READY_LIMIT,
+                stop=self._config.worker.stop_limit + WORKER_STOP_MARGIN,
+                insist=WORKER_HURRY_LIMIT,
+            ),
         )
 
     def _with_pulse(self, name: str, step: str, argv: tuple[str, ...], **options: Any) -> Service:

@@ -96,6 +96,16 @@ class TestStop:
         say(process, b"stop\n")
         assert line(process) == "SIGTERM stop"
 
+    def test_second_time_hurries_a_process_that_knows_how_and_the_third_sends_the_signal(self, service):
+        process = service(on_signal="", at_start="lifeline.on_hurry(lambda: print('hurry', flush=True))")
+        assert line(process) == "ready"
+        say(process, b"stop\n")
+        assert [line(process), line(process)] == ["callback stop", "SIGTERM stop"]
+        say(process, b"stop\n")
+        assert line(process) == "hurry"
+        say(process, b"stop\n")
+        assert line(process) == "SIGTERM stop"
+
     @pytest.mark.skipif(os.name == "nt", reason="looks into the pipe with FIONREAD")
     def test_may_come_in_pieces_with_other_lines_around_it(self, service):
         process = service()
