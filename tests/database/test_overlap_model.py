@@ -43,8 +43,9 @@ POLICIES = st.fixed_dictionaries(
         "catch_up_window": st.sampled_from([MINUTE, timedelta(hours=1)]),
         "catch_up_cap": st.sampled_from([1, 2, 5]),
         "grace": st.sampled_from([timedelta(0), MINUTE]),
-        "crash": st.sampled_from(["leave", "again"]),
-        "crash_attempts": st.just(ATTEMPTS),
+        "when_wrong": st.sampled_from(["leave", "crash"]),
+        "attempts": st.just(ATTEMPTS),
+        "retry_delay": st.just(timedelta(0)),
     }
 )
 
@@ -180,7 +181,7 @@ class Life(RuleBasedStateMachine):
             self.runs.append(ModelRun(schedule.pk, missed[0], None, "missed", covers=len(missed)))
         replacing = []
         for fire in begin:
-            run = ModelRun(schedule.pk, fire, schedule.key, "ready", ATTEMPTS if policy["crash"] == "again" else 1)
+            run = ModelRun(schedule.pk, fire, schedule.key, "ready", ATTEMPTS if policy["when_wrong"] == "crash" else 1)
             if (others := self.in_the_way(schedule)) and policy["overlap"] != "allow":
                 waiting = sum(each.state == "held" for each in others[1:])
                 full = policy["overlap"] == "queue" and waiting >= policy["catch_up_cap"]
