@@ -52,6 +52,8 @@ def examine(letter: Letter, key: str, now: datetime) -> dict[str, Any]:
         raise MessageError(f"it is the message for run {message.run_id} under another's id ({headers.get('id')!r})")
     if message.expires <= now:
         raise MessageExpired(f"run {message.run_id} was to be started before {message.expires:%Y-%m-%d %H:%M:%S %Z}")
+    # After its expiry: a queue puts what has expired with the dead as well.
+    _check_deliveries(headers)
     return {
         **CELERY_HEADERS,
         "id": message.task_id,
