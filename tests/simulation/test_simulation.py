@@ -14,7 +14,10 @@ import pytest
 from tests.simulation.mutations import MUTATIONS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TIMEOUT = 280
+TIMEOUT = 840
+
+# The seeded defects take two minutes of a quiet core, and all share one run.
+pytestmark = pytest.mark.timeout(900)
 VERDICT = re.compile(r"^(?P<name>.*): (?P<verdict>caught by seed \d+|SURVIVED) \(", re.MULTILINE)
 
 
