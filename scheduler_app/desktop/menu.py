@@ -12,6 +12,10 @@ PAUSES = {"15 minutes": "15m", "1 hour": "1h", "Until tomorrow": "tomorrow", "Un
 """Labels, and what the web service takes for a pause's length."""
 
 
+MOST_PROBLEMS, LONGEST_PROBLEM = 3, 80
+"""The overview, one click away, has all of them in full."""
+
+
 class Verb(StrEnum):
     OPEN_ADMIN = "open admin"
     OPEN_RUN = "open run"
@@ -77,6 +81,7 @@ def menu(seen: Observation, settings: Settings, version: str, now: datetime) -> 
         SEPARATOR,
         Entry(f"State: {state(seen)}", enabled=False),
         *([Entry(short(seen.problem), enabled=False)] if seen.problem else []),
+        *(Entry(short(each, LONGEST_PROBLEM), Command(Verb.OPEN_ADMIN)) for each in _problems(seen)),
         Entry("Start", Command(Verb.START_ALL), enabled=not is_up),
         Entry("Stop", Command(Verb.STOP_ALL), enabled=is_up and seen.state != "stopping"),
         Entry("Restart", Command(Verb.RESTART_ALL), enabled=is_up and seen.state != "stopping"),
@@ -95,6 +100,10 @@ def menu(seen: Observation, settings: Settings, version: str, now: datetime) -> 
         SEPARATOR,
         _quit(seen),
     )
+
+
+def _problems(seen: Observation) -> Sequence[str]:
+    return seen.activity.problems[:MOST_PROBLEMS] if seen.activity is not None else ()
 
 
 def _service(service: Service) -> Entry:

@@ -67,6 +67,8 @@ class Activity:
     upcoming: Sequence[Upcoming] = ()
     runnable: Sequence[Runnable] = ()
     pause: Pause | None = None
+    problems: Sequence[str] = ()
+    """What the overview says is wrong."""
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Self:
@@ -79,6 +81,7 @@ class Activity:
             recovered=tuple(_failure(each) for each in told["recovered"]),
             upcoming=tuple(Upcoming(each["schedule"], each["name"], _moment(each["at"])) for each in told["upcoming"]),
             runnable=tuple(Runnable(each["schedule"], each["name"]) for each in told["runnable"]),
+            problems=tuple(str(each) for each in told["problems"]),
             pause=None if pause is None else Pause(_moment(pause["until"]) if pause["until"] else None),
         )
 
@@ -119,6 +122,8 @@ class Observation:
             return Look(self.state)
         if self.activity is None:
             return Look.RUNNING
+        if self.activity.problems:
+            return Look.DEGRADED
         if self.activity.running_count:
             return Look.BUSY
         return Look.PAUSED if self.activity.pause else Look.RUNNING

@@ -28,6 +28,8 @@ def state(seen: Observation) -> str:
         return "stopping"
     if seen.look in {Look.FAILING, Look.DEGRADED}:
         wrong = [service.name for service in seen.services if service.state not in {"ready", "done"}]
+        if not wrong and seen.activity is not None and seen.activity.problems:
+            return "something is wrong"
         return f"{seen.look} ({', '.join(wrong)})" if wrong else str(seen.look)
     if seen.look is Look.PAUSED:
         pause = seen.activity.pause if seen.activity else None
@@ -52,9 +54,9 @@ def since(moment: datetime, now: datetime) -> str:
     return f"for {hours} h {minutes} min" if hours else f"for {minutes} min"
 
 
-def short(text: str) -> str:
+def short(text: str, length: int = LONGEST_NAME) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def _first(seen: Observation) -> str:

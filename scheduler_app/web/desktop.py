@@ -22,6 +22,7 @@ from jobs import catalogue, claims
 from jobs.models import Origin, Run
 from jobs.states import State
 from scheduler_app import desktop_signature
+from scheduler_app.web.dashboard import problems
 
 SHOWN = 8
 LOOK_BACK = timedelta(days=1)
@@ -66,6 +67,7 @@ def activity(_request: HttpRequest) -> HttpResponse:
             "recovered": [_outcome(run) for run in _recovered(latest)][:SHOWN],
             "upcoming": [*_upcoming()],
             "runnable": [*_runnable()],
+            "problems": problems(now)[:SHOWN],
             "pause": None if pause is None else {"until": pause.end},
         }
     )

@@ -81,6 +81,7 @@ def test_the_activity_names_what_runs_what_failed_and_what_comes(ask):
     assert [each["name"] for each in told["upcoming"]] == ["Backup"]
     assert told["runnable"] == [{"schedule": schedule.pk, "name": "Backup"}]
     assert told["pause"] is None
+    assert "Nothing is being scheduled: no beat runs. Start it with scheduler-app start." in told["problems"]
 
 
 def test_a_success_after_a_failure_is_a_recovery_and_one_after_a_success_is_not(ask):

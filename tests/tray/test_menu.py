@@ -51,6 +51,7 @@ LOOKS = [
     pytest.param(seen(**RUNNING), Look.BUSY, id="a job runs"),
     pytest.param(seen(pause=Pause(None)), Look.PAUSED, id="paused"),
     pytest.param(seen(pause=Pause(None), **RUNNING), Look.BUSY, id="a job runs on while paused"),
+    pytest.param(seen(problems=("no beat runs",), **RUNNING), Look.DEGRADED, id="something is wrong while a job runs"),
     pytest.param(seen("degraded", pause=Pause(None)), Look.DEGRADED, id="trouble shows before a pause"),
     pytest.param(seen("failing", **RUNNING), Look.FAILING, id="a failed service shows before a job"),
 ]
@@ -81,6 +82,20 @@ def test_a_paused_tray_says_until_when_and_promises_no_next_run():
     text = tooltip(seen(pause=Pause(NOW + timedelta(hours=1)), upcoming=upcoming), NOW)
 
     assert text == "Scheduler: paused until 13:00"
+
+
+def test_what_is_wrong_is_in_the_menu_and_leads_to_the_overview():
+    wrong = seen(problems=("The message broker has not answered since 11:58:00: runs wait.", *"bcd"))
+
+    entries = [entry for entry in shown(wrong) if entry is not None]
+
+    assert tooltip(wrong, NOW) == "Scheduler: something is wrong"
+    assert entries[1].label == "State: something is wrong"
+    assert [entry.label for entry in entries[2:5]] == [
+        "The message broker has not answered since 11:58:00: runs wait.",
+        *("b", "c"),
+    ]
+    assert {entry.command for entry in entries[2:5]} == {Command(Verb.OPEN_ADMIN)}
 
 
 def test_stopped_offers_start_and_running_offers_stop():
