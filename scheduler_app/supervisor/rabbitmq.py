@@ -41,6 +41,9 @@ LIFELINE = (
     "init:stop() end)."
 )
 
+# A store that cannot be used makes Mnesia write its cores into the current folder, which is the person's.
+WORKING_FOLDER = f"file:set_cwd(os:getenv({list(b'RABBITMQ_BASE')}))."
+
 # A quorum queue that was made in the seconds before a kill -9 comes back without its log and, being alone, never
 # elects a leader (seen with RabbitMQ 3.10.8): every use of it would time out. This makes it an empty queue.
 ELECTION = "catch [ra:trigger_election({Name, node()}) || {Name, _} <- ra_directory:list_registered(quorum_queues)]."
@@ -71,7 +74,7 @@ class PrivateNode:
             str(self.installation.erl),
             *EMULATOR_OPTIONS,
             *("-noshell", "-boot", "start_sasl"),
-            *("-eval", LIFELINE, "-s", "rabbit", "boot", "-eval", ELECTION, "-eval", NO_EPMD),
+            *("-eval", WORKING_FOLDER, "-eval", LIFELINE, "-s", "rabbit", "boot", "-eval", ELECTION, "-eval", NO_EPMD),
             *("-sname", NODE_NAME, "-start_epmd", "false", "-dist_listen", "false"),
             # Nothing listens there; RabbitMQ asks for the number while it boots, and would wait for epmd's answer.
             *("-erl_epmd_port", "1"),
@@ -129,6 +132,8 @@ class PrivateNode:
         the node could not be used. Raises BrokerError.
         """
         self._end_predecessor()
+        for core in self.folder.glob("MnesiaCore.*"):
+            core.unlink(missing_ok=True)
         credentials = node_credentials_with_free_port(self.paths)
         if self._vain_starts >= VAIN_STARTS or self._distrusted.exists():
             self._vain_starts = 0

@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 from kombu import Connection, Queue
@@ -54,6 +55,7 @@ def use(url):
 # In this order: what one leaves is what the next one damages.
 @pytest.mark.parametrize(("damage", "restarts"), [(without_users, 1), (half_written, 2)])
 def test_a_node_that_cannot_use_its_store_is_up_again_with_a_new_one(data, damage, restarts):
+    files = set(Path.cwd().iterdir())
     node = servers.private_node(data)
     paths = node.paths
     before = stores_set_aside(paths)
@@ -62,6 +64,7 @@ def test_a_node_that_cannot_use_its_store_is_up_again_with_a_new_one(data, damag
         wait_until(lambda: running.service("broker")["state"] == "ready", RECOVERS_WITHIN, "the node is ready")
         assert use(node_credentials(paths).url().reveal()) == "x"
         assert running.service("broker")["restarts"] == restarts
+        assert not [path for path in set(Path.cwd().iterdir()) - files if "Mnesia" in path.name]
         running.stop()
     kept = stores_set_aside(paths)
     assert kept[:1] != before[:1]
