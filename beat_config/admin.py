@@ -18,7 +18,7 @@ from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from beat_config import adoption, chains, place_fields, places, previewing, timing
+from beat_config import adoption, chains, place_fields, places, previewing, tags, timing
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
@@ -146,7 +146,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
         parameters = [name for name in form_for(_chosen(request, obj)).base_fields if name.startswith(PREFIX)]
         return [
-            (None, {"fields": ["name", "enabled", "task"]}),
+            (None, {"fields": ["name", "enabled", "tags", "task"]}),
             ("Parameters", {"fields": parameters, "classes": ["job-parameters"]}),
             ("When", {"fields": WHEN_LAYOUT, "classes": ["schedule-when"]}),
             ("Where it runs", {"fields": place_fields.LAYOUT, "classes": ["collapse"]}),
@@ -167,7 +167,10 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         return super().changeform_view(
-            request, object_id, form_url, {**timing.zones(), **chains.choices(), **(extra_context or {})}
+            request,
+            object_id,
+            form_url,
+            {**timing.zones(), **chains.choices(), "tag_names": tags.offered(), **(extra_context or {})},
         )
 
     def get_urls(self) -> list[URLPattern]:
@@ -205,6 +208,7 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             **{name: cleaned[name] for name in POLICY_FIELDS},
         )
         SchedulePolicy.objects.get(pk=obj.pk).blackouts.set(cleaned["blackouts"])
+        tags.set_tags(obj, cleaned["tags"])
         chains.store(obj.pk, followers)
         # Now, not at beat's next look: the next run is shown.
         adoption.adopt([obj.pk], timezone.now())

@@ -20,7 +20,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from beat_config import chains, places, presets, timing
+from beat_config import chains, places, presets, tags, timing
 from beat_config.models import Blackout, CatchUp, Chain, DayRule, Overlap, Schedule, WhenWrong
 from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
 from beat_config.place_fields import PlaceFields
@@ -61,6 +61,28 @@ class PeriodField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         return format_duration(value) if isinstance(value, timedelta) else value
+
+
+class TagsField(forms.CharField):
+    """The names of tags, separated by commas; its value is a list of them."""
+
+    def __init__(self) -> None:
+        widget = UnfoldAdminTextInputWidget(attrs={"list": "tag-names", "spellcheck": "false", "autocomplete": "off"})
+        super().__init__(
+            label="Tags",
+            required=False,
+            widget=widget,
+            help_text="Words of your own, such as backup, nightly: the list of schedules can be filtered by them.",
+        )
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return tags.parse(super().clean(value))
+        except tags.TagError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
 
 
 class NextField(forms.ModelChoiceField):  # type: ignore[type-arg]
@@ -256,6 +278,8 @@ class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
         help_text="Such as 30 seconds, 10m or 1h 30m. Empty: the job's own limit.",
     )
 
+    tags = TagsField()
+
     after_success = NextField(label="If it succeeded, start")
     after_failure = NextField(label="If it failed, start", help_text="Also when it took too long or was interrupted.")
     after_always = NextField(label="Whichever way it ended, start")
@@ -297,6 +321,7 @@ class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
         self.initial["spread"] = policy.spread or None
         for when, name in Chain.objects.filter(leader=self.instance.pk).values_list("when", "follower__name"):
             self.initial[f"after_{when}"] = name
+        self.initial["tags"] = tags.tags_of(self.instance)
         self.initial["blackouts"] = list(policy.blackouts.values_list("pk", flat=True))
         self.initial.update(start_time=self.instance.start_time, expires=self.instance.expires)
         seconds = self.instance.expire_seconds

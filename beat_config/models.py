@@ -78,6 +78,18 @@ class Pause(models.Model):
         return f"Pause from {self.start:%Y-%m-%d %H:%M:%S}, by {self.by}"
 
 
+class Tag(models.Model):
+    """A word of a person's own by which schedules are found together; `tags` alone makes them."""
+
+    name = models.CharField(max_length=50, unique=True)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SchedulePolicy(models.Model):
     """One-to-one with a `PeriodicTask`; `change_marks` makes it, whoever made the task: hence the db_defaults."""
 
@@ -114,6 +126,7 @@ class SchedulePolicy(models.Model):
     # Each schedule fires later by its own share of this, always the same.
     spread = models.DurationField("spread over", db_default=timedelta(0))
     blackouts = models.ManyToManyField(Blackout, blank=True, related_name="policies", verbose_name="not during")
+    tags = models.ManyToManyField(Tag, blank=True, related_name="policies")
     catch_up = models.CharField(
         "if runs were missed while nothing was running",
         max_length=8,
