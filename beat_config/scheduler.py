@@ -92,6 +92,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def _chores(self, now: datetime) -> None:
         self._record.broker_away_since = self._dispatching.broker_away_since
+        self._record.broker_problem = self._dispatching.broker_problem
         self._record.write(now)
         claims.interrupt_expired(now, leftovers.are_gone)
         claims.expire_waiting(now)
