@@ -35,7 +35,11 @@ def waits(run, now=NOW):
 
 def test_a_run_that_went_well_is_told_from_due_to_its_end():
     run = make_run(
-        **{"schedule_name": "Backup", "state": State.SUCCEEDED, "fire_time": NOW, "worker": "w@desk", "exit_code": 0},
+        schedule_name="Backup",
+        state=State.SUCCEEDED,
+        fire_time=NOW,
+        worker="w@desk",
+        exit_code=0,
         queued_at=NOW + SECOND,
         started_at=NOW + 5 * SECOND,
         finished_at=NOW + 65 * SECOND,
@@ -112,7 +116,9 @@ def test_a_fire_that_was_noticed_late_says_how_late():
 
 def test_a_coalesced_record_says_for_how_many_it_stands():
     run = make_run(
-        **{"fire_time": NOW - timedelta(hours=2), "covers": 120, "covers_until": NOW - SECOND},
+        fire_time=NOW - timedelta(hours=2),
+        covers=120,
+        covers_until=NOW - SECOND,
         state=State.MISSED,
         reason="too late",
     )
@@ -219,7 +225,10 @@ def test_a_running_run_says_when_its_worker_is_silent_and_who_told_it_to_end():
 
 def test_a_run_of_every_machine_tells_who_has_taken_it():
     run = make_run(
-        **{"fire_time": NOW, "machine": EVERY_MACHINE, "route": {"exchange": routing.MACHINES}, "queued_at": NOW},
+        fire_time=NOW,
+        machine=EVERY_MACHINE,
+        route={"exchange": routing.MACHINES},
+        queued_at=NOW,
         expires_at=NOW + timedelta(minutes=10),
     )
     machines.join(run.pk, 1, machine="desk", now=NOW)
