@@ -19,6 +19,7 @@ from jobs.keeping import KeepingThread
 from jobs.models import Service
 from jobs.publisher import Publisher
 from jobs.services import INTERVAL, ServiceRecord
+from jobs.standstill import Standstill
 from jobs.turns import Turns
 from scheduler_app import pulse
 
@@ -44,6 +45,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._turns = Turns() if connection.vendor == "sqlite" else nullcontext()
         self._dispatching = DispatchThread(Dispatcher(publisher, self.app.conf.task_default_queue, self._turns))
         self._record = ServiceRecord(Service.Kind.BEAT)
+        self._standstill = Standstill(settings.SCHEDULER.worker.lease)
         self._chores_at = 0.0
         self._zones_are_known = False
         # What is there now stays: left out of every later collection, a burst costs a fifth less.
@@ -94,7 +96,8 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._record.broker_away_since = self._dispatching.broker_away_since
         self._record.broker_problem = self._dispatching.broker_problem
         self._record.write(now)
-        claims.interrupt_expired(now, leftovers.are_gone)
+        if self._standstill.is_over(now, time.monotonic()):
+            claims.interrupt_expired(now, leftovers.are_gone)
         claims.expire_waiting(now)
         machines.end_whole(now)
         claims.release_left_behind(now)

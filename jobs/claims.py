@@ -16,7 +16,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from jobs import terms
+from jobs import limits, terms
+from jobs.limits import Limits, Wait
 from jobs.models import EVERY_MACHINE, Run
 from jobs.retries import Retry
 from jobs.states import WAITING, State, sources
@@ -50,6 +51,7 @@ class Rules:
 
     attempts: int = 1
     retry: Retry | None = None
+    limits: Limits = limits.NONE
 
 
 NO_RULES = Rules()
@@ -101,10 +103,16 @@ def claim(
     }
     if process is not None:
         columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.PROCESS: process}
+    if rules.limits.max_running is not None:
+        columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.LIMITED: True}
     mine = _waiting(run_id, attempt).filter(Q(expires_at=None) | Q(expires_at__gt=now))
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
+                wait = limits.wait_of(run, rules.limits, now)
+                if wait is not None:
+                    _put_off(run, wait)
+                    return None
                 taken = mine.update(**columns)
         except IntegrityError:  # another run with its key goes on
             if _hold(run_id):
@@ -232,7 +240,8 @@ def _held(held: Claim) -> QuerySet[Run]:
 
 def _end(running: QuerySet[Run], run: Run, now: datetime, *, state: State, reason: str, **columns: object) -> bool:
     """End *run* if it is still in *running*, and let what its end allows begin; inside a transaction."""
-    gone = (terms.PROCESS, terms.PROGRESS) if state == State.SUCCEEDED else (terms.PROCESS,)
+    gone = (*_OF_A_CLAIM, terms.PROGRESS) if state == State.SUCCEEDED else _OF_A_CLAIM
+    limited = terms.LIMITED in (run.terms or {})
     left = terms.without(run.terms, *gone)
     columns |= {"terms": left, "state": state, "finished_at": now, "token": None, "lease_until": None}
     retry = terms.retry_of(run.terms)
@@ -243,13 +252,20 @@ def _end(running: QuerySet[Run], run: Run, now: datetime, *, state: State, reaso
             wait = retry.wait(run.attempt, random.random())  # noqa: S311 - nothing secret
             run.terms = left
             _begin_again(run, _ENDED_AS[state], now, now + wait)
+            if limited:
+                _let_next_start(run.job, now)
             return True
     if running.update(reason=reason, **columns) != 1:
         return False
+    if limited:
+        _let_next_start(run.job, now)
     release([run.exclusive_key], now)
     for begin in on_end:
         begin(run, state, now)
     return True
+
+
+_OF_A_CLAIM = (terms.PROCESS, terms.LIMITED, terms.PUT_OFF, terms.TURN)
 
 
 def _interrupt(run: Run, now: datetime) -> bool:
@@ -327,6 +343,25 @@ def _hold(run_id: int) -> bool:
             state=State.PENDING, dispatch_at=None, reason=waiting_for(f"run {ahead.pk}")
         )
     return True
+
+
+def _put_off(run: Run, wait: Wait) -> None:
+    put_off: dict[str, Any] = {**(terms.without(run.terms, terms.TURN) or {}), terms.PUT_OFF: True}
+    if wait.turn is not None:
+        put_off[terms.TURN] = wait.turn.isoformat()
+    Run.objects.filter(pk=run.pk, state__in=sorted(WAITING)).update(
+        state=State.PENDING, dispatch_at=wait.until, reason=wait.reason, terms=put_off
+    )
+
+
+def _let_next_start(job: str, now: datetime) -> None:
+    """Send the oldest of the job's runs that wait for one of them to end."""
+    waiting = Run.objects.filter(dispatch_at__gt=now, state=State.PENDING, job=job, terms__has_key=terms.PUT_OFF)
+    waiting = waiting.exclude(terms__has_key=terms.TURN)
+    # Another end may let the same one start: then there is the next.
+    while (oldest := waiting.order_by("pk").values_list("pk", flat=True).first()) is not None:
+        if waiting.filter(pk=oldest).update(dispatch_at=now) == 1:
+            return
 
 
 def waiting_for(ahead: str) -> str:

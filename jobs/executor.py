@@ -18,8 +18,10 @@ from django.utils import timezone
 from jobs import catalogue, claims, in_worker, leftovers, lending, parents, progress_file, stopping, vault
 from jobs.claims import Claim, Outcome, Rules
 from jobs.execution import Execution, Orders
+from jobs.limits import Limits
 from jobs.masking import Patterns
 from jobs.models import Run
+from jobs.options import Options
 from jobs.parameters import ParameterError
 from jobs.registry import Job, UnknownJob
 from jobs.states import State
@@ -56,14 +58,14 @@ def execute(run_id: int, attempt: int, *, worker: str) -> None:
     if problem is not None:
         _finish(insist(lambda: _claim(run, worker, None, None), run_id), problem)
         return
-    if isinstance(job, TaskJob):
+    if job.options.inline or isinstance(job, TaskJob):
         _execute_here(run, job, parameters, Patterns(secrets), worker)
         return
     with _progress_file() as file:
         _execute(run, job, _orders(job, parameters, secrets), worker, file)
 
 
-def _execute_here(run: Run, job: TaskJob, parameters: dict[str, Any], hidden: Patterns, worker: str) -> None:
+def _execute_here(run: Run, job: Job, parameters: dict[str, Any], hidden: Patterns, worker: str) -> None:
     held = insist(lambda: _claim(run, worker, job, None), run.pk)
     if held is not None:
         logger.info("Run %s starts here: %s (%s)", run.pk, run.schedule_name or "by hand", run.job)
@@ -106,9 +108,13 @@ def _claim(run: Run, worker: str, job: Job | None, tree: platforms.ProcessTree |
         worker=worker,
         lease=timedelta(seconds=settings.SCHEDULER.worker.lease),
         now=timezone.now(),
-        rules=claims.NO_RULES if job is None else Rules(1 + job.options.retries, job.options.retry),
+        rules=claims.NO_RULES if job is None else _rules(job.options),
         process=None if tree is None else leftovers.process_of(tree),
     )
+
+
+def _rules(options: Options) -> Rules:
+    return Rules(1 + options.retries, options.retry, Limits(options.max_running, options.pause))
 
 
 def _finish(held: Claim | None, outcome: Outcome | None) -> None:

@@ -142,6 +142,16 @@ class Run(models.Model):
         return f"Run {self.pk}: {self.schedule_name or self.job}"
 
 
+class JobLimit(models.Model):
+    """What `limits` locks to decide about a job that limits its runs, and when one of them may start next."""
+
+    job = models.CharField(max_length=200, primary_key=True)
+    next_start_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"Limits of {self.job}"
+
+
 class ChainedRun(models.Model):
     """A run that another one has started when it ended: once for each pair of a run and a schedule that follows."""
 

@@ -1,5 +1,6 @@
 """What `@job(…)` may say of how a job is run, checked; the defaults of every run of it."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,9 @@ from jobs.states import State
 MOST_RETRIES = 100
 LEAST_MEMORY = 50_000_000
 USUAL_DELAY = timedelta(minutes=1)
+MOST_STARTS = 1_000
+_RATE = re.compile(r"([0-9]{1,4}) ?/ ?([smhd])")
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 USUALLY_RETRIED = (State.FAILED, State.TIMED_OUT)
 
 
@@ -29,6 +33,9 @@ class RawOptions(TypedDict, total=False):
     nice: int
     folder: str | Path
     environment: Mapping[str, str]
+    inline: bool
+    max_running: int | None
+    rate: str | None
 
 
 class Options(NamedTuple):
@@ -39,6 +46,9 @@ class Options(NamedTuple):
     nice: int | None = None
     folder: Path | None = None
     environment: Mapping[str, str] = MappingProxyType({})
+    inline: bool = False
+    max_running: int | None = None
+    pause: timedelta | None = None  # between two starts
 
 
 def check_options(raw: Mapping[str, Any], function: str) -> Options:
@@ -57,6 +67,8 @@ def check_options(raw: Mapping[str, Any], function: str) -> Options:
             except (TypeError, ValueError) as error:
                 raise JobDefinitionError(f"cannot use {name}={raw[name]!r} for {function}(): {error}") from None
     checked["retry"] = _retry(checked, function)
+    checked["pause"] = checked.get("rate")
+    _check_inline(checked, function)
     return Options(**{name: value for name, value in checked.items() if name in Options._fields})
 
 
@@ -67,6 +79,15 @@ def _retry(checked: Mapping[str, Any], function: str) -> Retry | None:
         if name in checked:
             raise JobDefinitionError(f"cannot use {name}= for {function}() without retries=: say how often")
     return None
+
+
+def _check_inline(checked: Mapping[str, Any], function: str) -> None:
+    of_a_process = [name for name in ("memory", "nice", "folder", "environment") if checked.get(name)]
+    if checked.get("inline") and of_a_process:
+        raise JobDefinitionError(
+            f"cannot use {of_a_process[0]}= for {function}() with inline=True: it has no process of its own; "
+            f"leave one of the two out"
+        )
 
 
 def _timeout(value: object) -> timedelta | None:
@@ -120,6 +141,29 @@ def _environment(value: object) -> Mapping[str, str]:
     return dict(value)
 
 
+def _inline(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("True or False is needed")  # noqa: TRY004 - one error for all that does not fit
+    return value
+
+
+def _max_running(value: object) -> int | None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError("a whole number from 1 on is needed; leave it out for no limit")
+    return value
+
+
+def _rate(value: object) -> timedelta | None:
+    """Return the time from one start to the next, as Celery reads a rate limit: spread evenly over the time."""
+    if value is None:
+        return None
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    count = int(found[1]) if found else 0
+    if found is None or not 1 <= count <= MOST_STARTS:
+        raise ValueError(f'starts a second, minute, hour or day are needed, such as "10/m", at most {MOST_STARTS}')
+    return _UNITS[found[2]] / count
+
+
 _READERS = {
     "timeout": _timeout,
     "retries": _retries,
@@ -129,4 +173,7 @@ _READERS = {
     "nice": _nice,
     "folder": _folder,
     "environment": _environment,
+    "inline": _inline,
+    "max_running": _max_running,
+    "rate": _rate,
 }

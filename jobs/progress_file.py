@@ -6,7 +6,10 @@ The file, which SCHEDULER_PROGRESS names, holds one line: `3 10 copying`, `3 cop
 
 import os
 import re
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 VARIABLE = "SCHEDULER_PROGRESS"
@@ -16,6 +19,8 @@ LEAST_PAUSE = 0.1
 
 _LINE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)(%|(?:\s+(\d{1,15}(?:\.\d{1,6})?))?)(?:\s+(.*))?", re.DOTALL)
 _said_at = float("-inf")
+# Of the thread that calls a job in the worker itself (`jobs.in_worker`): who is told instead of the file.
+_here = threading.local()
 
 
 class Progress(NamedTuple):
@@ -37,6 +42,10 @@ def progress(done: float, total: float | None = None, text: str = "") -> None:
     Call it as often as you like: it is written ten times a second at most, and the last one of *total* always.
     """
     global _said_at  # noqa: PLW0603 - one job a process
+    tell = getattr(_here, "tell", None)
+    if tell is not None:
+        tell(Progress(max(0.0, float(done)), None if total is None else float(total), _one_line(text)))
+        return
     path = os.environ.get(VARIABLE)
     now = time.monotonic()
     if not path or (now - _said_at < LEAST_PAUSE and done != total):
@@ -47,6 +56,16 @@ def progress(done: float, total: float | None = None, text: str = "") -> None:
     with open(f"{path}.new", "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs a child some milliseconds
         file.write(f"{numbers} {_one_line(text)}\n")
     os.replace(f"{path}.new", path)  # noqa: PTH105 - as above
+
+
+@contextmanager
+def told_to(tell: Callable[[Progress], None]) -> Iterator[None]:
+    """Have what this thread says with `progress()` told to *tell* meanwhile; it is called as often as a job says it."""
+    _here.tell = tell
+    try:
+        yield
+    finally:
+        del _here.tell
 
 
 def read(line: bytes) -> Progress | None:

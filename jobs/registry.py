@@ -85,6 +85,9 @@ def job(
     nice          how much it stands back for other programs: 1 to 19, 10 is usual
     folder        where it runs; by default the home folder
     environment   variables in addition to those it has anyway
+    inline        calls it in the worker itself, not in a process of its own: for short work that can be trusted
+    max_running   how many of its runs may go on at once, on all workers together
+    rate          how often it may be started ("10/m"), evenly spread; s, m, h or d
     """
 
     def declare(function: Function) -> Function:

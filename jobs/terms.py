@@ -4,10 +4,14 @@ retry      how it is tried again (`jobs.retries`); None: never; no such key: as 
 previous   the run of which it is the next attempt
 next       the run that is its next attempt
 process    of a running run: the machine and the root of its processes (`platforms.Root`)
+limited    its job says how many may run at once: its end lets the next one begin
+put_off    it waits for that, or for its turn
+turn       the moment that is kept for it, by its job's rate
 progress   how far it has come (`jobs.progress_file`), while it runs and when it did not succeed
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from jobs import retries
@@ -15,6 +19,7 @@ from jobs.retries import Retry
 
 RETRY, PREVIOUS, NEXT = "retry", "previous", "next"
 PROCESS, PROGRESS = "process", "progress"
+LIMITED, PUT_OFF, TURN = "limited", "put_off", "turn"
 
 
 def retry_of(terms: Mapping[str, Any] | None) -> Retry | None:
@@ -23,9 +28,14 @@ def retry_of(terms: Mapping[str, Any] | None) -> Retry | None:
     return retries.from_json(stored) if stored else None
 
 
+def turn_of(terms: Mapping[str, Any] | None) -> datetime | None:
+    stored = (terms or {}).get(TURN)
+    return datetime.fromisoformat(stored) if stored else None
+
+
 def kept(terms: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what holds also for a run that is started again, without what became of this one."""
-    return without(terms, PREVIOUS, NEXT, PROCESS, PROGRESS)
+    return without(terms, PREVIOUS, NEXT, PROCESS, PROGRESS, LIMITED, PUT_OFF, TURN)
 
 
 def without(terms: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | None:

@@ -18,7 +18,17 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NOTHING = "from jobs import job\n\n@job\ndef nothing() -> None:\n    pass\n"
+NOTHING = """
+from jobs import job
+
+@job
+def nothing() -> None:
+    pass
+
+@job(inline=True)
+def inline() -> None:
+    pass
+"""
 # One process for both sides: what it asks of the broker and the database is the same work for each.
 PLAIN = """
 import os, subprocess, sys
@@ -142,6 +152,7 @@ def measure(pool: str, count: int, rounds: int) -> dict[str, float]:
             for number in range(rounds + 1):
                 taken = {
                     "ours, nothing": ours(env, count, "nothing", {}),
+                    "ours, inline": ours(env, count, "inline", {}),
                     "ours, command": ours(env, count, "run_command", {"command": "true"}),
                     "plain, nothing": plain(plain_env, count, "plain.nothing"),
                     "plain, command": plain(plain_env, count, "plain.command"),
@@ -188,8 +199,8 @@ def main() -> None:
     )
     for pool in options.pools:
         taken = measure(pool, options.count, options.rounds)
-        for work in ("nothing", "command"):
-            mine, theirs = taken[f"ours, {work}"], taken[f"plain, {work}"]
+        for work, other in (("nothing", "nothing"), ("inline", "nothing"), ("command", "command")):
+            mine, theirs = taken[f"ours, {work}"], taken[f"plain, {other}"]
             print(
                 f"{pool:8} {work:8} ours {mine * 1e3:7.1f} ({1 / mine:6.1f}/s)"
                 f"   plain Celery {theirs * 1e3:7.1f} ({1 / theirs:6.1f}/s)   ratio {mine / theirs:5.1f}"

@@ -184,7 +184,7 @@ class LateThread:
 
 
 def test_an_end_that_comes_as_the_task_returns_reaches_nothing_else():
-    watch = in_worker._Watch(holding=None, task_thread=threading.get_ident())
+    watch = in_worker._Watch(holding=None, progress=None, task_thread=threading.get_ident())
     watch._thread = LateThread()
     with watch:
         pass

@@ -50,6 +50,12 @@ def test_a_job_says_how_often_and_the_rest_has_defaults():
     assert said.retry == Retry(frozenset({State.INTERRUPTED}), 5 * SECOND)
 
 
+@pytest.mark.parametrize(("rate", "pause"), [("10/m", 6), ("2 / s", 0.5), ("1/h", 3600), ("4/d", 21_600), (None, None)])
+def test_a_rate_is_spread_evenly(rate, pause):
+    wait = check_options({"rate": rate}, "f").pause
+    assert (wait and wait.total_seconds()) == pause
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -60,6 +66,12 @@ def test_a_job_says_how_often_and_the_rest_has_defaults():
         ({"retries": 1, "retry_on": ("cancelled",)}, "allowed are failed, timed_out, interrupted"),
         ({"retries": 1, "retry_on": ()}, "allowed are failed"),
         ({"retry_delay": "1m"}, "without retries="),
+        ({"inline": 1}, "inline=1"),
+        ({"inline": True, "nice": 5}, "nice= for tidy() with inline=True"),
+        ({"max_running": 0}, "max_running=0"),
+        ({"rate": "10"}, "rate='10'"),
+        ({"rate": "0/m"}, "rate='0/m'"),
+        ({"rate": 10}, "rate=10"),
         ({"retrys": 1}, "there is no such option of @job"),
     ],
 )
