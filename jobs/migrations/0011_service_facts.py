@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0009_terms")]
+    dependencies = [("jobs", "0010_job_limits")]
 
     operations = [
         migrations.AddField(
