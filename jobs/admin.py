@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from jobs import cancelling, catalogue, machines, parents, permissions, starting, terms, wording
+from jobs import cancelling, catalogue, machines, parents, permissions, starting, steps, terms, wording
 from jobs.models import EVERY_MACHINE, Origin, RefusedMessage, Run
 from jobs.refused_admin import RefusedMessageAdmin
 from jobs.states import ACTIVE, State
@@ -164,6 +164,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "waits_until": wording.waits_until(run, now),
         "attempt_before": (run.terms or {}).get(terms.PREVIOUS),
         "attempt_after": (run.terms or {}).get(terms.NEXT),
+        "steps": steps.steps_of(run, now),
         "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
         "started_by": wording.started_by(run),
         "parent": parents.parent_of(run),

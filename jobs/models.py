@@ -206,6 +206,11 @@ class Service(models.Model):
     seen_at = models.DateTimeField()
     # NULL while it reaches the broker.
     broker_away_since = models.DateTimeField(null=True, blank=True)
+    # Why it does not, in the words of the system.
+    broker_problem = models.CharField(max_length=300, blank=True)
+    # Of a worker: the queues that it reads, and how many runs at a time.
+    queues = models.JSONField(default=list, blank=True)
+    slots = models.PositiveSmallIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"

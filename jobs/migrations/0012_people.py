@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('jobs', '0010_job_limits'),
+        ('jobs', '0011_service_facts'),
     ]
 
     operations = [
