@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
-from jobs import machines, terms
+from jobs import audit, machines, terms
 from jobs.models import EVERY_MACHINE, Origin, Run
 
 
@@ -38,19 +39,22 @@ def start(
 def start_again(run: Run, *, by: str) -> Run:
     """Record a new run with the job, parameters, way, policies and key of *run*, on its machine or on all of them."""
     now = timezone.now()
-    return Run.objects.create(
-        schedule_id=run.schedule_id,
-        schedule_name=run.schedule_name,
-        job=run.job,
-        parameters=run.parameters,
-        time_limit=run.time_limit,
-        route=run.route,
-        machine=run.machine,
-        expires_at=now + machines.WINDOW if run.machine == EVERY_MACHINE else None,
-        exclusive_key=run.exclusive_key,
-        max_attempts=run.max_attempts,
-        terms=terms.kept(run.terms),
-        origin=Origin.MANUAL,
-        requested_by=by,
-        dispatch_at=now,
-    )
+    with transaction.atomic():
+        new = Run.objects.create(
+            schedule_id=run.schedule_id,
+            schedule_name=run.schedule_name,
+            job=run.job,
+            parameters=run.parameters,
+            time_limit=run.time_limit,
+            route=run.route,
+            machine=run.machine,
+            expires_at=now + machines.WINDOW if run.machine == EVERY_MACHINE else None,
+            exclusive_key=run.exclusive_key,
+            max_attempts=run.max_attempts,
+            terms=terms.kept(run.terms),
+            origin=Origin.MANUAL,
+            requested_by=by,
+            dispatch_at=now,
+        )
+        audit.record(by, audit.Action.RUN, run, None, {"Run": new.pk})
+    return new

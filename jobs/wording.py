@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils import timezone
+
 from jobs import ansi, parents, terms
 from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
 from jobs.progress_file import Progress
@@ -61,6 +63,11 @@ def moment(when: datetime, now: datetime) -> str:
     if away == 0:
         return f"{when:%H:%M:%S}"
     return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
+
+
+def local(when: datetime | None, now: datetime) -> str:
+    """Return a time as `moment` does, in the zone of this installation."""
+    return moment(timezone.localtime(when), now)
 
 
 def progress(run: Run) -> Progress | None:

@@ -82,7 +82,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 
         def tell(error: BaseException, _pause: float) -> None:
             nonlocal tell_at, address
-            worker.broker_away(away_since)
+            worker.broker_away(away_since, f"{conn.as_uri()}: {error}")
             if time.monotonic() >= tell_at:
                 tell_at += TELL_EVERY
                 logger.warning("no broker at %s: %s; asking until there is one", conn.as_uri(), error)
