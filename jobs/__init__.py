@@ -25,7 +25,7 @@ __all__ = ["Check", "Code", "JobFailed", "Label", "Lines", "SecretText", "Size",
 
 
 def __getattr__(name: str) -> Any:
-    """Return `run_now`, imported when somebody asks for it: it needs Django set up, which a run's process does without."""
+    """Return `run_now`, imported when it is asked for: it needs Django set up, which a run does without."""
     if name == "run_now":
         return importlib.import_module("jobs.handing_over").run_now
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
