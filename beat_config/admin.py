@@ -18,7 +18,7 @@ from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from beat_config import adoption, chains, place_fields, places, previewing, tags, timing
+from beat_config import adoption, chains, place_fields, places, previewing, snapshots, tags, timing
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
@@ -27,8 +27,10 @@ from beat_config.running_now import run_now
 from beat_config.schedules import ArgumentsError, in_words
 from beat_config.secret_admin import SecretAdmin
 from beat_config.secret_uses import used_by, uses
-from jobs import catalogue, vault, wording
+from jobs import audit, catalogue, vault, wording
+from jobs.audited_admin import AuditedAdmin, who
 from jobs.models import Run, Secret
+from jobs.permissions import may_operate, may_use_job
 from jobs.states import State
 
 for _model in (
@@ -70,7 +72,7 @@ POLICY_LAYOUT = [
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class ScheduleAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     list_display = ("name", "shown_enabled", "what", "when", "next_run", "last_run")
     list_filter = ("enabled",)
     search_fields = ("name", "task")
@@ -90,6 +92,12 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         "longitude": "when == 'sun'",
         **place_fields.CONDITIONS,
     }
+
+    def audited(self, schedule: Schedule) -> dict[str, Any]:
+        return snapshots.of(schedule)
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return may_operate(request.user)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         last = Run.objects.filter(schedule=OuterRef("pk")).order_by("-id")
@@ -188,11 +196,11 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
         cleaned = form.cleaned_data
-        if not catalogue.may_use(cleaned["task"], request.user):
+        if not may_use_job(request.user, cleaned["task"]):
             raise PermissionDenied
         policy = SchedulePolicy.objects.filter(pk=obj.pk).first() or SchedulePolicy()
         followers = {when: cleaned[f"after_{when}"] for when in Chain.When}
-        if not all(catalogue.may_use(task.task, request.user) for task in chains.added(obj.pk, followers)):
+        if not all(may_use_job(request.user, task.task) for task in chains.added(obj.pk, followers)):
             raise PermissionDenied
         timing.store(cleaned["timing"], obj, policy)
         obj.task = cleaned["task"]
@@ -242,11 +250,11 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             moment = timezone.localtime(policy.next_fire_at)
             messages.info(request, f"Next run: {moment:%A %Y-%m-%d %H:%M:%S %Z}.")
 
-    @action(description="Run now", permissions=["change"])
+    @action(description="Run now", permissions=["run"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         started = []
         for schedule in queryset:
-            if not catalogue.may_use(schedule.task, request.user):
+            if not may_use_job(request.user, schedule.task):
                 raise PermissionDenied
             try:
                 run = run_now(schedule, by=request.user.get_username())
@@ -268,6 +276,9 @@ class ScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Schedule], *, enabled: bool) -> None:
         ids = list(queryset.values_list("pk", flat=True))
+        switched = Schedule.objects.filter(pk__in=ids).exclude(enabled=enabled)
+        done = audit.Action.ENABLED if enabled else audit.Action.DISABLED
+        audit.record_each(who(request), done, switched, {"enabled": not enabled}, {"enabled": enabled})
         celery_beat.PeriodicTask.objects.filter(pk__in=ids).update(enabled=enabled)
         adoption.adopt(ids, timezone.now())
         celery_beat.PeriodicTasks.update_changed()

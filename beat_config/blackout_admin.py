@@ -19,6 +19,7 @@ from beat_config.cron import WEEKDAYS
 from beat_config.holiday_calendars import countries
 from beat_config.models import Blackout
 from beat_config.triggers import TriggerError, parse_zone
+from jobs.audited_admin import AuditedAdmin
 
 # As people read a week; cron's numbers, in which 0 is Sunday.
 DAYS = [
@@ -86,7 +87,7 @@ class BlackoutForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error(error.field if error.field in self.fields else None, str(error))
 
 
-class BlackoutAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class BlackoutAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     form = BlackoutForm
     list_display = ("name", "kind", "zone")
     search_fields = ("name",)

@@ -7,13 +7,16 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from beat_config.blackouts import Window
 from beat_config.models import Pause
+from jobs import audit
 
 # As blackouts, pauses count by a fire's own time: one that came due in a pause long ago may be noticed only now.
 FORGET_AFTER = timedelta(days=366)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
+ALL_SCHEDULES = "All schedules"
 LENGTHS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
 TOMORROW, RESUMED = "tomorrow", "resumed"
 LABELS = {"15m": "15 minutes", "1h": "1 hour", TOMORROW: "Until tomorrow", RESUMED: "Until resumed"}
@@ -61,14 +64,20 @@ def end_of(length: str, now: datetime, zone: ZoneInfo) -> datetime | None:
 def pause(until: datetime | None, *, by: str, now: datetime) -> None:
     """Start no schedule's job from *now* to *until*; a pause that goes on is replaced."""
     with transaction.atomic():
-        resume(now)
+        _going_on(now).update(end=now)
         Pause.objects.create(start=now, end=until, by=by)
         Pause.objects.filter(end__lt=now - FORGET_AFTER).delete()
+        shown = f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S %Z}" if until else "somebody resumes them"
+        audit.record(by, audit.Action.PAUSED, ALL_SCHEDULES, None, {"Until": shown})
 
 
-def resume(now: datetime) -> bool:
+def resume(now: datetime, *, by: str) -> bool:
     """End the pause that goes on; False when there is none."""
-    return _going_on(now).update(end=now) > 0
+    with transaction.atomic():
+        if not _going_on(now).update(end=now):
+            return False
+        audit.record(by, audit.Action.RESUMED, ALL_SCHEDULES)
+        return True
 
 
 def _going_on(now: datetime) -> QuerySet[Pause]:

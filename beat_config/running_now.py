@@ -1,11 +1,12 @@
 """A schedule's job, started by a person and not by its time."""
 
+from django.db import transaction
 from django.utils import timezone
 
 from beat_config.models import Schedule
 from beat_config.places import route_of
 from beat_config.schedules import columns_of, parameters_of
-from jobs import machines, starting
+from jobs import audit, machines, starting
 from jobs.models import Run
 
 
@@ -16,4 +17,7 @@ def run_now(schedule: Schedule, *, by: str) -> Run:
     if columns["route"] and machines.is_whole(columns["route"]):
         key, overlap = columns["exclusive_key"], schedule.policy.overlap
         columns |= machines.whole(columns["route"], key, overlap, expires_at=None, now=timezone.now())
-    return starting.start(schedule.task, parameters_of(schedule), by=by, schedule=schedule, **columns)
+    with transaction.atomic():
+        run = starting.start(schedule.task, parameters_of(schedule), by=by, schedule=schedule, **columns)
+        audit.record(by, audit.Action.RUN, schedule, None, {"Run": run.pk})
+    return run

@@ -94,6 +94,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def _chores(self, now: datetime) -> None:
         self._record.broker_away_since = self._dispatching.broker_away_since
+        self._record.broker_problem = self._dispatching.broker_problem
         self._record.write(now)
         if self._standstill.is_over(now, time.monotonic()):
             claims.interrupt_expired(now, leftovers.are_gone)

@@ -15,8 +15,9 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from beat_config import secret_upkeep
 from beat_config.secret_uses import uses
 from jobs import secret_check, vault
+from jobs.audited_admin import AuditedAdmin
 from jobs.models import Secret
-from jobs.vault import SecretError
+from jobs.vault import SecretError, secret_state
 
 _SHOWN = 5
 
@@ -55,13 +56,16 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
-class SecretAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class SecretAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     form = SecretForm
     list_display = ("name", "description", "users", "changed", "state")
     search_fields = ("name", "description")
     list_per_page = 50
     show_full_result_count = False
     list_before_template = "beat_config/secrets_state.html"
+
+    def audited(self, secret: Secret) -> dict[str, Any]:
+        return secret_state(secret)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
         # Asked once a page, and not again for each of its rows.

@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from jobs import catalogue, claims, machines, parents, starting, terms, wording
+from jobs import cancelling, catalogue, machines, parents, permissions, starting, steps, terms, wording
 from jobs.models import EVERY_MACHINE, Origin, RefusedMessage, Run
 from jobs.refused_admin import RefusedMessageAdmin
 from jobs.states import ACTIVE, State
@@ -59,7 +59,7 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     def due(self, run: Run) -> str:
         if run.fire_time:
             return _moment(run.fire_time)
-        return f"after run {parents.parent_number(run)}" if run.origin == Origin.CHAIN else "by hand"
+        return f"after run {parents.parent_number(run)}" if run.origin == Origin.CHAIN else wording.way(run)
 
     @display(description="Started")
     def started(self, run: Run) -> str:
@@ -101,7 +101,7 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             **_facts(run),
             "title": str(run),
             "opts": self.opts,
-            "may_change": self.has_change_permission(request),
+            "may_operate": permissions.may_operate(request.user),
             **(extra_context or {}),
         }
         return render(request, "jobs/run.html", context)
@@ -114,27 +114,27 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         facts = _facts(run)
         if request.GET.get("seen") == facts["version"] and run.state != State.RUNNING:
             return HttpResponse(status=204)
-        return render(request, "jobs/run_live.html", {**facts, "may_change": self.has_change_permission(request)})
+        return render(request, "jobs/run_live.html", {**facts, "may_operate": permissions.may_operate(request.user)})
 
     def cancel(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        self._require_change(request)
-        if claims.cancel(run_id, by=request.user.get_username(), now=timezone.now()):
+        self._require_operator(request)
+        if cancelling.cancel(run_id, by=request.user.get_username(), now=timezone.now()):
             messages.success(request, f"Run {run_id} is being cancelled.")
         else:
             messages.warning(request, f"Run {run_id} had already ended.")
         return redirect(reverse("admin:jobs_run_change", args=[run_id]))
 
     def again(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        self._require_change(request)
+        self._require_operator(request)
         run = get_object_or_404(Run, pk=run_id)
-        if not catalogue.may_use(run.job, request.user):
+        if not permissions.may_use_job(request.user, run.job):
             raise PermissionDenied
         new = starting.start_again(run, by=request.user.get_username())
         messages.success(request, f"Run {run.pk} is run again, as run {new.pk}.")
         return redirect(reverse("admin:jobs_run_change", args=[new.pk]))
 
-    def _require_change(self, request: HttpRequest) -> None:
-        if not self.has_change_permission(request):
+    def _require_operator(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and permissions.may_operate(request.user)):
             raise PermissionDenied
 
 
@@ -164,6 +164,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "waits_until": wording.waits_until(run, now),
         "attempt_before": (run.terms or {}).get(terms.PREVIOUS),
         "attempt_after": (run.terms or {}).get(terms.NEXT),
+        "steps": steps.steps_of(run, now),
         "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
         "started_by": wording.started_by(run),
         "parent": parents.parent_of(run),

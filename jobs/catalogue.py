@@ -36,13 +36,6 @@ def title(name: str) -> str:
     return jobs[name].title if name in jobs else name
 
 
-def may_use(name: str, user: Any) -> bool:
-    """Tell whether *user* may schedule and start this job: some, like commands, have a permission of their own."""
-    jobs = registry()
-    needed = jobs[name].permission if name in jobs else None
-    return needed is None or bool(user.has_perm(needed))
-
-
 def shown_parameters(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the parameters of a run as people read them, (label, value), secrets masked."""
     jobs = registry()

@@ -137,6 +137,7 @@ class DispatchThread(threading.Thread):
         self._said_at: float | None = None
         self._look_at = 0.0
         self.broker_away_since: datetime | None = None
+        self.broker_problem = ""
 
     def wake(self) -> None:
         self._work.set()
@@ -161,6 +162,7 @@ class DispatchThread(threading.Thread):
                 except (BrokerUnavailable, DatabaseError) as error:
                     if isinstance(error, BrokerUnavailable):
                         self.broker_away_since = self.broker_away_since or timezone.now()
+                        self.broker_problem = str(error)
                     self._look_at = 0.0
                     self._fails(error)
                     connection.close_if_unusable_or_obsolete()

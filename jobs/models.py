@@ -1,5 +1,6 @@
 """What ran, what will run and what did not: the queue of record and the history."""
 
+from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -12,6 +13,10 @@ class Origin(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     MANUAL = "manual", "By hand"
     CHAIN = "chain", "Another run"
+    API = "api", "API"
+    WEBHOOK = "webhook", "Web hook"
+    PYTHON = "python", "Python"
+    EXTERNAL = "external", "Celery client"
 
 
 # In `Run.machine`: the record of a fire that every machine has a run of its own for.
@@ -80,7 +85,10 @@ class Run(models.Model):
     output_dropped = models.PositiveBigIntegerField(default=0)
 
     class Meta:
-        permissions = [("run_command", "Can schedule commands (runs programs as the service's user)")]
+        permissions = [
+            ("run_command", "Can schedule commands (runs programs as the service's user)"),
+            ("run_schedule", "Can start, cancel and pause what is scheduled"),
+        ]
         constraints = [
             # The identity of a fire. Runs without a fire time (started by hand) are all different: NULLs are distinct.
             models.UniqueConstraint(
@@ -167,6 +175,20 @@ class ChainedRun(models.Model):
         return f"Run {self.run_id}, started by run {self.parent_id}"
 
 
+class RunKey(models.Model):
+    """What somebody called a request, so that the same request again finds its run; `once` reads and writes it."""
+
+    key = models.CharField(max_length=255, unique=True)
+    # Of the job and its parameters.
+    digest = models.CharField(max_length=64)
+    # Not a foreign key: it outlives the run, whose request may come again.
+    run = models.BigIntegerField()
+    made_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key}: run {self.run}"
+
+
 class RunOutput(models.Model):
     """A piece of what a run printed, as bytes: PostgreSQL's text cannot hold NUL, and nothing may be lost."""
 
@@ -202,6 +224,11 @@ class Service(models.Model):
     seen_at = models.DateTimeField()
     # NULL while it reaches the broker.
     broker_away_since = models.DateTimeField(null=True, blank=True)
+    # Why it does not, in the words of the system.
+    broker_problem = models.CharField(max_length=300, blank=True)
+    # Of a worker: the queues that it reads, and how many runs at a time.
+    queues = models.JSONField(default=list, blank=True)
+    slots = models.PositiveSmallIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.host} (process {self.pid})"
@@ -241,3 +268,49 @@ class Secret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ReadyGroup(models.Model):
+    """One of the groups that every installation begins with, and what it was given; see `permissions`."""
+
+    name = models.CharField(max_length=20, unique=True)
+    # NULL: people deleted it, or had one of that name before. It is not made again.
+    group = models.OneToOneField(Group, null=True, on_delete=models.SET_NULL, related_name="+")
+    given = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditEntry(models.Model):
+    """A change that a person made; `audit` alone writes them, and nobody changes them."""
+
+    class Action(models.TextChoices):
+        ADDED = "added", "Added"
+        CHANGED = "changed", "Changed"
+        DELETED = "deleted", "Deleted"
+        ENABLED = "enabled", "Enabled"
+        DISABLED = "disabled", "Disabled"
+        RUN = "run", "Run by hand"
+        CANCELLED = "cancelled", "Cancelled"
+        PAUSED = "paused", "Paused"
+        RESUMED = "resumed", "Resumed"
+
+    at = models.DateTimeField("when")
+    by = models.CharField("who", max_length=150)
+    action = models.CharField("did", max_length=10, choices=Action.choices)
+    # Of what, as Django labels a model ("beat_config.schedule"); empty for what has no row.
+    kind = models.CharField(max_length=100, blank=True)
+    subject_id = models.CharField(max_length=40, blank=True)
+    subject = models.CharField("what", max_length=200)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+
+    class Meta:
+        verbose_name = "change"
+        verbose_name_plural = "changes"
+        # One thing's own history, newest first.
+        indexes = [models.Index(fields=["kind", "subject_id", "-id"], name="jobs_audit_by_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}: {self.subject}"

@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 
 from jobs import topology
 from jobs.broker_memory import Marker
+from jobs.delivery import NACKED, UNDELIVERED
 from jobs.envelope import Envelope, EnvelopeError, Way
 from jobs.messages import Message, run_of
 from jobs.queue_repair import Refusals
@@ -31,7 +32,6 @@ SILENCE_TIMEOUT = 5.0
 # Handed to the socket together: the broker begins with the first while the next ones are written.
 TOGETHER = 100
 MOST_ENVELOPES = 1_000
-NACKED = "the broker refused the message; it is sent again"
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - a state of the world that comes and goes, not a mistake
@@ -271,7 +271,7 @@ class Publisher:
 
 def _no_exchange(way: Way) -> str:
     return (
-        f"cannot be delivered: the broker has no exchange named {way.exchange!r};"
+        f"{UNDELIVERED}the broker has no exchange named {way.exchange!r};"
         " start a worker that declares it, or correct the schedule"
     )
 
@@ -285,4 +285,4 @@ def _no_worker(way: Way) -> str:
         routing.LABELS: f"has the labels {routing.write_labels(asked)}",
         routing.MACHINES: "is there, on any machine",
     }.get(way.exchange, f"has a queue at the exchange {way.exchange!r} for the routing key {way.routing_key!r}")
-    return f"cannot be delivered: no worker {what}; start one that does, or correct the schedule"
+    return f"{UNDELIVERED}no worker {what}; start one that does, or correct the schedule"

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -13,10 +14,12 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from jobs import audit
+from jobs.audited_admin import AuditedAdmin, who
 from jobs.models import RefusedMessage
 
 
-class RefusedMessageAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class RefusedMessageAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     list_display = ("when", "why", "queue", "shown_size", "shown_beginning")
     list_display_links = ("when",)
     list_per_page = 50
@@ -61,12 +64,14 @@ class RefusedMessageAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no ty
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         may_clear = self.has_delete_permission(request) and RefusedMessage.objects.exists()
         context = {"may_clear": may_clear, **(extra_context or {})}
-        return super().changelist_view(request, context)  # type: ignore[no-any-return]
+        return super().changelist_view(request, context)
 
     def clear(self, request: HttpRequest) -> HttpResponseRedirect:
         """Delete all of them."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
-        count, _ = RefusedMessage.objects.all().delete()
+        with transaction.atomic():
+            count, _ = RefusedMessage.objects.all().delete()
+            audit.record(who(request), audit.Action.DELETED, f"{count:,} refused messages")
         messages.success(request, f"{count:,} refused messages were deleted.")
         return redirect(reverse("admin:jobs_refusedmessage_changelist"))

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from jobs import audit
+from jobs.audit import Action
 from jobs.kinds import SecretReference
 from jobs.models import Secret
 from jobs.registry import Job
@@ -28,7 +30,18 @@ def names() -> list[str]:
 
 def store(name: str, value: str, *, by: str) -> None:
     """Keep *value* under *name*, in place of what was there. Raises SecretError."""
-    Secret.objects.update_or_create(name=name, defaults=sealed_columns(name, value, by=by))
+    columns = sealed_columns(name, value, by=by)
+    with transaction.atomic():
+        before = Secret.objects.filter(name=name).first()
+        secret, made = Secret.objects.update_or_create(name=name, defaults=columns)
+        action = Action.ADDED if made else Action.CHANGED
+        audit.record(by, action, secret, None if before is None else secret_state(before), secret_state(secret))
+
+
+def secret_state(secret: Secret) -> dict[str, Any]:
+    """Return what the audit log shows of a secret: that it got a value and when, never which."""
+    moment = f"{timezone.localtime(secret.changed_at):%Y-%m-%d %H:%M:%S.%f %Z}"
+    return {"Name": secret.name, "Description": secret.description, "Value": f"given {moment}"}
 
 
 def sealed_columns(name: str, value: str, *, by: str) -> dict[str, Any]:
@@ -154,7 +167,8 @@ def _store_as(wanted: str, value: str, *, by: str, own: Collection[str]) -> str:
             return name
         try:
             with transaction.atomic():
-                Secret.objects.create(name=name, **sealed_columns(name, value, by=by))
+                secret = Secret.objects.create(name=name, **sealed_columns(name, value, by=by))
+                audit.record(by, Action.ADDED, secret, None, secret_state(secret))
         except IntegrityError:  # somebody else took the name just now
             continue
         return name

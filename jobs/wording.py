@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils import timezone
+
 from jobs import ansi, parents, terms
 from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
 from jobs.progress_file import Progress
@@ -63,6 +65,11 @@ def moment(when: datetime, now: datetime) -> str:
     return f"{when:%a %H:%M:%S}" if away < 7 else f"{when:%Y-%m-%d %H:%M:%S}"  # noqa: PLR2004 - days of a week
 
 
+def local(when: datetime | None, now: datetime) -> str:
+    """Return a time as `moment` does, in the zone of this installation."""
+    return moment(timezone.localtime(when), now)
+
+
 def progress(run: Run) -> Progress | None:
     """Return how far the run says it has come."""
     told = (run.terms or {}).get(terms.PROGRESS)
@@ -85,7 +92,12 @@ def started_by(run: Run) -> str:
         return "its schedule"
     if run.origin == Origin.CHAIN:
         return f"the end of run {parents.parent_number(run)}"
-    return f"{run.requested_by or 'somebody'}, by hand"
+    return f"{run.requested_by or 'somebody'}, {way(run)}"
+
+
+def way(run: Run) -> str:
+    """Return how somebody had the run started that no schedule and no other run started."""
+    return _WAYS.get(Origin(run.origin), "by hand")
 
 
 def output(run: Run) -> list[Printed]:
@@ -117,4 +129,10 @@ def _printed(stretches: list[tuple[int, bytearray]]) -> Iterator[Printed]:
             yield Printed(_NAMES[stream], part, style.classes, style.css)
 
 
+_WAYS = {
+    Origin.API: "through the API",
+    Origin.WEBHOOK: "through a web hook",
+    Origin.PYTHON: "from Python",
+    Origin.EXTERNAL: "as a Celery client",
+}
 _NAMES = {0: "gap", **{stream.value: stream.label for stream in RunOutput.Stream}}

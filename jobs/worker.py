@@ -9,7 +9,7 @@ from django.conf import settings
 from jobs import stopping
 from jobs.models import Service
 from jobs.services import AliveThread, ServiceRecord
-from scheduler_app import lifeline
+from scheduler_app import lifeline, routing
 
 # Without a supervisor nobody waits for the jobs; the lifeline's own limit is 8 s.
 ORPHAN_LIMIT = 3.0
@@ -26,15 +26,16 @@ def connect() -> None:
     lifeline.on_hurry(lambda: stopping.begin(0))
 
 
-def broker_away(since: datetime | None) -> None:
-    """Note since when the worker does not reach the broker; None: it does."""
+def broker_away(since: datetime | None, why: str = "") -> None:
+    """Note since when the worker does not reach the broker, and why; None: it does."""
     if _alive is not None:
-        _alive.broker_away(since)
+        _alive.broker_away(since, why)
 
 
-def _ready(**_: Any) -> None:
+def _ready(sender: Any, **_: Any) -> None:
     global _alive  # noqa: PLW0603 - one worker a process
-    _alive = AliveThread(ServiceRecord(Service.Kind.WORKER))
+    queues = set(sender.app.amqp.queues.consume_from) - {routing.DEAD_QUEUE}
+    _alive = AliveThread(ServiceRecord(Service.Kind.WORKER, queues, sender.pool.num_processes))
     _alive.start()
 
 

@@ -18,10 +18,11 @@ from beat_config import pausing
 from beat_config.models import Schedule, SchedulePolicy
 from beat_config.running_now import run_now
 from beat_config.schedules import ArgumentsError
-from jobs import catalogue, claims
+from jobs import cancelling, catalogue
 from jobs.models import Origin, Run
 from jobs.states import State
 from scheduler_app import desktop_signature
+from scheduler_app.web import person
 from scheduler_app.web.dashboard import problems
 
 SHOWN = 8
@@ -29,7 +30,6 @@ LOOK_BACK = timedelta(days=1)
 # Of each kind of outcome so many are looked at: enough for what a day's menu shows.
 RECENT = 50
 BAD = (State.FAILED, State.TIMED_OUT, State.INTERRUPTED, State.MISSED)
-BY = "the tray"
 
 View = Callable[[HttpRequest], HttpResponse]
 
@@ -81,7 +81,7 @@ def run_schedule(request: HttpRequest) -> HttpResponse:
     if schedule is None:
         return _refused("cannot run it: the schedule is not there any more")
     try:
-        return JsonResponse({"run": run_now(schedule, by=BY).pk})
+        return JsonResponse({"run": run_now(schedule, by=person.at_the_tray()).pk})
     except ArgumentsError as error:
         return _refused(f"cannot run {schedule.name}: {error}")
 
@@ -90,7 +90,7 @@ def run_schedule(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cancel_run(request: HttpRequest) -> HttpResponse:
     """Cancel a run: {"run": its number}."""
-    if claims.cancel(_number(request, "run"), by=BY, now=timezone.now()):
+    if cancelling.cancel(_number(request, "run"), by=person.at_the_tray(), now=timezone.now()):
         return JsonResponse({})
     return _refused("cannot cancel it: the run has ended already")
 
@@ -104,7 +104,7 @@ def pause_schedules(request: HttpRequest) -> HttpResponse:
         end = pausing.end_of(str(_value(request, "length")), now, ZoneInfo(settings.TIME_ZONE))
     except ValueError as error:
         return _refused(str(error))
-    pausing.pause(end, by=BY, now=now)
+    pausing.pause(end, by=person.at_the_tray(), now=now)
     return JsonResponse({})
 
 
@@ -112,7 +112,7 @@ def pause_schedules(request: HttpRequest) -> HttpResponse:
 @require_POST
 def resume_schedules(_request: HttpRequest) -> HttpResponse:
     """End the pause; nothing happens when there is none."""
-    pausing.resume(timezone.now())
+    pausing.resume(timezone.now(), by=person.at_the_tray())
     return JsonResponse({})
 
 

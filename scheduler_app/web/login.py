@@ -1,7 +1,5 @@
 """Signing in by the one-time link that `scheduler-app open` and the tray make: no default account, no password."""
 
-import getpass
-import re
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from scheduler_app import login_token
 from scheduler_app.login_token import LoginTokenError
+from scheduler_app.web import person
 from scheduler_app.web.models import UsedLoginLink
 
 
@@ -62,10 +61,6 @@ def _owner() -> User:
 
 
 def _free_name() -> str:
-    try:
-        system_name = re.sub(r"[^\w.@+-]", "", getpass.getuser())
-    except (OSError, ImportError):  # no name for this user id, as in some containers; Windows before Python 3.13
-        system_name = ""
-    name = system_name or "owner"
+    name = person.name() or "owner"
     taken = User.objects.filter(username=name).exists()
     return f"{name}-owner" if taken else name

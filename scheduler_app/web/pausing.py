@@ -11,10 +11,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from beat_config import pausing
+from jobs.permissions import RUN_SCHEDULE
 
 
 @require_POST
-@permission_required("beat_config.change_schedule", raise_exception=True)
+@permission_required(RUN_SCHEDULE, raise_exception=True)
 def pause(request: HttpRequest) -> HttpResponse:
     """Pause for one of `pausing.LABELS`."""
     now = timezone.now()
@@ -29,8 +30,8 @@ def pause(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@permission_required("beat_config.change_schedule", raise_exception=True)
+@permission_required(RUN_SCHEDULE, raise_exception=True)
 def resume(request: HttpRequest) -> HttpResponse:
-    if pausing.resume(timezone.now()):
+    if pausing.resume(timezone.now(), by=request.user.get_username()):
         messages.success(request, "Schedules run again. What came due meanwhile is in the history as skipped.")
     return redirect("admin:index")

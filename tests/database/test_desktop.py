@@ -1,5 +1,6 @@
 """What the tray asks the web service: only signed requests, and the answers that its menu is made of."""
 
+import getpass
 import json
 import time
 from datetime import timedelta
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 ACTIVITY = "/desktop/activity/"
 HOUR = timedelta(hours=1)
+AT_THE_TRAY = f"{getpass.getuser()} at the tray"
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def test_run_now_records_a_run_of_the_schedule(ask):
 
     run = Run.objects.get()
     assert answer.json() == {"run": run.pk}
-    assert (run.schedule_name, run.parameters, run.requested_by) == ("Backup", {"command": "echo hi"}, "the tray")
+    assert (run.schedule_name, run.parameters, run.requested_by) == ("Backup", {"command": "echo hi"}, AT_THE_TRAY)
 
 
 @pytest.mark.parametrize("content", [{"schedule": 0}, {"schedule": "1"}, {"schedule": None}, {}, [], 7, None])
@@ -132,7 +134,7 @@ def test_a_run_is_cancelled_once(ask):
     assert ask("POST", "/desktop/cancel/", {"run": run.pk}).status_code == 200
     assert ask("POST", "/desktop/cancel/", {"run": run.pk}).status_code == 409
     run.refresh_from_db()
-    assert (run.state, run.reason) == (State.CANCELLED, "cancelled by the tray")
+    assert (run.state, run.reason) == (State.CANCELLED, f"cancelled by {AT_THE_TRAY}")
 
 
 def test_schedules_are_paused_and_resumed(ask):

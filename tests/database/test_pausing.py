@@ -45,11 +45,11 @@ def test_a_pause_without_an_end_lasts_until_it_is_resumed():
     pausing.pause(None, by="ada", now=NOW - MINUTE)
     recorder.record_due(NOW)
 
-    assert pausing.resume(NOW + MINUTE / 2)
+    assert pausing.resume(NOW + MINUTE / 2, by="ada")
     recorder.record_due(NOW + MINUTE)
 
     assert [run.state for run in Run.objects.order_by("fire_time")] == [State.SKIPPED, State.PENDING]
-    assert not pausing.resume(NOW + MINUTE)
+    assert not pausing.resume(NOW + MINUTE, by="ada")
 
 
 def test_what_came_due_in_a_pause_that_is_over_is_not_caught_up_on():

@@ -26,6 +26,7 @@ def outside_world(world):
         for name in ("Publisher", "DispatchThread", "KeepingThread"):
             stack.enter_context(mock.patch.object(scheduler, name))
         scheduler.DispatchThread.return_value.broker_away_since = None
+        scheduler.DispatchThread.return_value.broker_problem = ""
         yield
 
 
