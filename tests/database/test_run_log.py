@@ -202,7 +202,10 @@ def test_who_may_not_see_runs_sees_no_output(client, run, part):
 
 def test_a_run_again_with_changes_keeps_everything_else_of_the_run(admin):
     run = make_run(
-        state=State.FAILED, schedule_name="mine", exclusive_key="k", route={"queue": "reports"},
+        state=State.FAILED,
+        schedule_name="mine",
+        exclusive_key="k",
+        route={"queue": "reports"},
         parameters={"command": "false", "environment": {"A": "1"}},
     )
     address = f"/admin/run-again/{run.pk}/"
