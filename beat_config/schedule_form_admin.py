@@ -16,7 +16,6 @@ from beat_config.forms import FIRST_JOB, ScheduleForm, form_for
 from beat_config.models import Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
 from jobs.audited_admin import AuditedAdmin
-from jobs.permissions import may_use_job
 
 WHEN_LAYOUT = ["when", ("every", "unit"), ("cron", "time_zone"), "once", ("event", "latitude", "longitude")]
 LIMITS_LAYOUT = [
@@ -103,14 +102,7 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
         return render(request, "beat_config/preview.html", previewing.outlook(form, timezone.now()))
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:  # noqa: ARG002 - Django's
-        cleaned = form.cleaned_data
-        if not may_use_job(request.user, cleaned["task"]):
-            raise PermissionDenied
-        added = chains.added(obj.pk, saving.followers(cleaned))
-        if not all(may_use_job(request.user, task.task) for task in added):
-            raise PermissionDenied
-        if saving.foreign_secrets(obj, cleaned) and not request.user.has_perm("jobs.view_secret"):
-            raise PermissionDenied
+        saving.refuse_what_is_not_allowed(form, request.user)
         for name in saving.save(form, by=request.user.get_username(), now=timezone.now()):
             messages.info(request, f"Stored as the secret {name}.")
         self._tell_next(request, obj)
