@@ -14,6 +14,7 @@ from django_celery_beat import models as celery_beat
 from unfold.decorators import action, display
 
 from beat_config import adoption, places, snapshots
+from beat_config.audit_admin import AuditEntryAdmin
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
 from beat_config.running_now import run_now
@@ -22,7 +23,7 @@ from beat_config.schedules import ArgumentsError, in_words
 from beat_config.secret_admin import SecretAdmin
 from jobs import audit, catalogue, wording
 from jobs.audited_admin import who
-from jobs.models import Run, Secret
+from jobs.models import AuditEntry, Run, Secret
 from jobs.permissions import may_operate, may_use_job
 from jobs.states import State
 
@@ -42,6 +43,7 @@ for _model in (
 
 admin.site.register(Blackout, BlackoutAdmin)
 admin.site.register(Secret, SecretAdmin)
+admin.site.register(AuditEntry, AuditEntryAdmin)
 
 
 @admin.register(Schedule)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
-from beat_config import chains, place_fields, previewing, saving, tags, timing
+from beat_config import chains, place_fields, previewing, readable, saving, snapshots, tags, timing
 from beat_config.forms import FIRST_JOB, ScheduleForm, form_for
 from beat_config.models import Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
@@ -81,12 +81,25 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        if object_id is not None and not self.has_change_permission(request):
+            return self._read_only(request, object_id)
         return super().changeform_view(
             request,
             object_id,
             form_url,
             {**timing.zones(), **chains.choices(), "tag_names": tags.offered(), **(extra_context or {})},
         )
+
+    def _read_only(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show a schedule to those who may look at it only."""
+        if request.method == "POST" or not self.has_view_permission(request):
+            raise PermissionDenied
+        schedule = self.get_object(request, object_id)
+        if schedule is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        facts = readable.lines(None, snapshots.of(schedule))
+        context = {**self.admin_site.each_context(request), "title": schedule.name, "opts": self.opts, "facts": facts}
+        return render(request, "beat_config/schedule_read_only.html", {**context, "schedule": schedule})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.preview))
