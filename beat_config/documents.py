@@ -1,7 +1,7 @@
 """Schedules as documents, both ways: `read` a stored one, `write` one through the rules of the schedule form."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from beat_config import cron, places, saving, snapshots, timing
 from beat_config.document_form import FOLLOWERS, SAME, filled, moment, zone_of
 from beat_config.document_shape import DocumentError, Problem, ScheduleDocument, Sun, Where, parse
 from beat_config.forms import ScheduleForm
-from beat_config.models import DayRule, Schedule, SchedulePolicy
+from beat_config.models import CatchUp, DayRule, Overlap, Schedule, SchedulePolicy, WhenWrong
 from beat_config.places import Kind
 from beat_config.presets import PRESETS
 from beat_config.schedules import RELATED, ArgumentsError, parameters_of
@@ -136,14 +136,22 @@ def _reading(policy: SchedulePolicy) -> Reading:
         priority=task.priority,
         expires_after=format_duration(timedelta(seconds=seconds)) if seconds else None,
         concurrency_key=policy.concurrency_key or None,
-        **{name: getattr(policy, name) for name in _PLAIN},
+        **{name: kind(getattr(policy, name)) for name, kind in _PLAIN.items()},
         **periods,
         **followers,
     )
     return Reading(task, document, tuple(notes))
 
 
-_PLAIN = ("catch_up", "catch_up_cap", "overlap", "when_wrong", "attempts", "retry_doubles", "retry_varies")
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "catch_up": CatchUp,
+    "catch_up_cap": int,
+    "overlap": Overlap,
+    "when_wrong": WhenWrong,
+    "attempts": int,
+    "retry_doubles": bool,
+    "retry_varies": bool,
+}
 _PERIODS = ("spread", "catch_up_window", "grace", "retry_delay", "retry_longest", "time_limit")
 _FOLLOWER_FIELDS = {form.removeprefix("after_"): path for path, form in FOLLOWERS.items()}
 
@@ -167,7 +175,7 @@ def _trigger(task: PeriodicTask, policy: SchedulePolicy, notes: list[str]) -> di
         case Times(line, zone, day_rule):
             if task.one_off:
                 notes.append("it runs once only, at the first of its times: a document says once = a time")
-            return {"cron": line, "time_zone": str(zone), "day_rule": day_rule}
+            return {"cron": line, "time_zone": str(zone), "day_rule": DayRule(day_rule)}
         case Once(at):
             return {"once": _utc(at)}
         case timing.Sun(event, latitude, longitude):
