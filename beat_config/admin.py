@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django_celery_beat import models as celery_beat
 from unfold.decorators import action, display
 
-from beat_config import adoption, places, snapshots
+from beat_config import places, snapshots, switching
 from beat_config.audit_admin import AuditEntryAdmin
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
@@ -21,7 +21,7 @@ from beat_config.running_now import run_now
 from beat_config.schedule_form_admin import ScheduleFormAdmin
 from beat_config.schedules import ArgumentsError, in_words
 from beat_config.secret_admin import SecretAdmin
-from jobs import audit, catalogue, wording
+from jobs import catalogue, wording
 from jobs.audited_admin import who
 from jobs.models import AuditEntry, Run, Secret
 from jobs.permissions import may_operate, may_use_job
@@ -134,12 +134,7 @@ class ScheduleAdmin(ScheduleFormAdmin):
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Schedule], *, enabled: bool) -> None:
         ids = list(queryset.values_list("pk", flat=True))
-        switched = Schedule.objects.filter(pk__in=ids).exclude(enabled=enabled)
-        done = audit.Action.ENABLED if enabled else audit.Action.DISABLED
-        audit.record_each(who(request), done, switched, {"enabled": not enabled}, {"enabled": enabled})
-        celery_beat.PeriodicTask.objects.filter(pk__in=ids).update(enabled=enabled)
-        adoption.adopt(ids, timezone.now())
-        celery_beat.PeriodicTasks.update_changed()
+        switching.switch(ids, enabled=enabled, by=who(request), now=timezone.now())
         messages.success(request, f"{len(ids)} {'enabled' if enabled else 'disabled'}.")
 
 

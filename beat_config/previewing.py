@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from beat_config import schedules
 from beat_config.blackout_rows import blackout_of
 from beat_config.composed import Weeks, compose
 from beat_config.forms import ScheduleForm
+from beat_config.models import SchedulePolicy
 from beat_config.preview import Preview, preview, warnings_about
 from beat_config.timing import Times, Timing
 from beat_config.triggers import Trigger, TriggerError
@@ -58,6 +60,20 @@ def outlook(form: ScheduleForm, now: datetime) -> dict[str, Any]:
         }
     except TriggerError as error:
         return {"problems": [str(error)]}
+
+
+def trigger_of(form: ScheduleForm, now: datetime) -> Trigger:
+    """Return the trigger that the valid *form* describes; raise TriggerError."""
+    wanted = form.cleaned_data["timing"]
+    return _trigger(form, wanted, now, wanted.zone if isinstance(wanted, Times) else ZoneInfo(settings.TIME_ZONE))
+
+
+def coming(policy: SchedulePolicy, now: datetime, count: int) -> tuple[Preview, ...]:
+    """Return the next *count* fires of a stored schedule; none when it is disabled. Raises TriggerError."""
+    if not policy.schedule.enabled:
+        return ()
+    blackouts = [blackout_of(row) for row in policy.blackouts.all()]
+    return preview(schedules.trigger_of(policy), after=now, count=count, blackouts=blackouts)
 
 
 def _trigger(form: ScheduleForm, wanted: Timing, now: datetime, zone: ZoneInfo) -> Trigger:

@@ -3,7 +3,7 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from beat_config.run_again import run_again
-from scheduler_app.api import openapi
+from scheduler_app.api import hooks, openapi
 from scheduler_app.api.v1 import api
 from scheduler_app.web import desktop, pausing
 from scheduler_app.web.health import health
@@ -21,6 +21,7 @@ urlpatterns = [
     path("api/v1/openapi.json", openapi.openapi_json, name="api-openapi"),
     path("api/v1/docs", openapi.docs, name="api-docs"),
     path("api/v1/", api.urls),
+    path("hooks/<str:text>", hooks.receive, name="web-hook"),
     path("admin/pause/", admin.site.admin_view(pausing.pause), name="pause"),
     path("admin/resume/", admin.site.admin_view(pausing.resume), name="resume"),
     path("admin/run-again/<int:run_id>/", admin.site.admin_view(run_again), name="run-again-edited"),

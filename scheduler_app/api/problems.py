@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from pydantic import BaseModel
 
+from beat_config.document_shape import DocumentError
 from jobs.errors import near_names
 from jobs.kinds import show
 
@@ -62,6 +63,11 @@ def unfit(errors: Iterable[At]) -> Problem:
 def of_fields(problems: Mapping[str, str], *under: object) -> Problem:
     """Return the refusal for *problems*, sentences by the field of the body below *under*."""
     return unfit(At(sentence, at(*under, name) if name else at(*under)) for name, sentence in problems.items())
+
+
+def of_document(error: DocumentError) -> Problem:
+    """Return the refusal of a schedule that cannot be."""
+    return unfit(At(str(each), at(*each.path.split(".")) if each.path else at()) for each in error.problems)
 
 
 def of_validation(

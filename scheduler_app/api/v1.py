@@ -9,7 +9,8 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationErrorContext
 from ninja.parser import Parser
 
-from scheduler_app.api import jobs, logs, problems, reading, runs, system
+from beat_config.document_shape import DocumentError, ScheduleDocument, problems_of
+from scheduler_app.api import jobs, logs, problems, reading, runs, schedules, system
 from scheduler_app.api.access import TokenAuth
 from scheduler_app.api.problems import Problem
 
@@ -29,15 +30,19 @@ class SchedulerAPI(NinjaAPI):
         """Raise what is wrong with the request's values as a Problem."""
         wrong: list[problems.At] = []
         for context in error_contexts:
-            source, model = context.model.__ninja_param_source__, context.model
-            errors = context.pydantic_validation_error.errors(include_url=False, include_context=False)
+            model, error = context.model, context.pydantic_validation_error
+            in_body = model.__ninja_param_source__ == "body"
             single = getattr(model, "__read_from_single_attr__", None)
-            of_field = model.model_fields[single].annotation if single else None
+            of_field: Any = model.model_fields[single].annotation if single else None
+            if isinstance(of_field, type) and issubclass(of_field, ScheduleDocument):
+                wrong += problems.of_document(DocumentError(problems_of(error, start=1))).errors
+                continue
+            errors = error.errors(include_url=False, include_context=False)
             for each in errors:
                 path = model.__ninja_flatten_map_reverse__.get(each["loc"], each["loc"])
                 # What the handler calls the body, or all parameters together, is no name that the sender knows.
                 each["loc"] = tuple(path[1:] if path[:1] == (single,) or (len(path) > 1 and not single) else path)
-            wrong += problems.of_validation(errors, of_field, in_body=source == "body").errors
+            wrong += problems.of_validation(errors, of_field, in_body=in_body).errors
         raise problems.unfit(wrong)
 
 
@@ -54,6 +59,7 @@ api = SchedulerAPI(
 api.add_router("/jobs", jobs.router)
 api.add_router("/runs", runs.router)
 api.add_router("/runs", logs.router)
+api.add_router("/schedules", schedules.router)
 api.add_router("/system", system.router)
 
 

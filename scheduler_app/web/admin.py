@@ -15,7 +15,12 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from jobs import permissions
 from jobs.audited_admin import AuditedAdmin
+from scheduler_app.web.hook_admin import WebHookAdmin
+from scheduler_app.web.models import ApiToken, WebHook
+from scheduler_app.web.token_admin import ApiTokenAdmin
 
+admin.site.register(ApiToken, ApiTokenAdmin)
+admin.site.register(WebHook, WebHookAdmin)
 admin.site.unregister(User)
 admin.site.unregister(Group)
 

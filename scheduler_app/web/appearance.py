@@ -19,7 +19,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": ["/static/web/scheduler.css", "/static/web/people.css"],
+    "STYLES": ["/static/web/scheduler.css", "/static/web/people.css", "/static/web/api.css"],
     "DASHBOARD_CALLBACK": "scheduler_app.web.dashboard.dashboard",
     "COLORS": {
         "primary": {
@@ -73,6 +73,24 @@ UNFOLD = {
                         "link": reverse_lazy("admin:jobs_refusedmessage_changelist"),
                         "permission": _for("jobs.view_refusedmessage"),
                     },
+                ],
+            },
+            {
+                "title": "Programs",
+                "separator": True,
+                "items": [
+                    {
+                        "title": "API tokens",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:web_apitoken_changelist"),
+                    },
+                    {
+                        "title": "Web hooks",
+                        "icon": "webhook",
+                        "link": reverse_lazy("admin:web_webhook_changelist"),
+                        "permission": _for("jobs.run_schedule"),
+                    },
+                    {"title": "REST API", "icon": "api", "link": reverse_lazy("api-docs")},
                 ],
             },
             {

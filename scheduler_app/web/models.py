@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 
 class UsedLoginLink(models.Model):
@@ -53,3 +54,29 @@ class ApiToken(models.Model):
     def is_good(self, now: datetime) -> bool:
         """Tell whether it may be used at *now*."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class WebHook(models.Model):
+    """A secret address that starts one schedule, in the name of a user; `hooks` makes and finds them."""
+
+    name = models.CharField(max_length=100)
+    schedule = models.ForeignKey(PeriodicTask, on_delete=models.CASCADE, related_name="web_hooks")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="web_hooks")
+    # As a token's.
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    beginning = models.CharField(max_length=12, editable=False)
+    signed = models.BooleanField("only signed requests", default=False)
+    # Which of the job's parameters come from the body, and where each is there: {"branch": "ref"}.
+    takes = models.JSONField("parameters from the request", default=dict, blank=True)
+    per_minute = models.PositiveIntegerField(
+        "requests a minute", default=60, validators=[MinValueValidator(1), MaxValueValidator(1_000_000)]
+    )
+    created_at = models.DateTimeField("made", default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField("last used", null=True, editable=False)
+    revoked_at = models.DateTimeField("revoked", null=True, editable=False)
+
+    class Meta:
+        verbose_name = "web hook"
+
+    def __str__(self) -> str:
+        return self.name
