@@ -22,6 +22,7 @@ DEBIAN_PACKAGES = {
     "gir1.2-ayatanaappindicator3-0.1": "/usr/share/doc/gir1.2-ayatanaappindicator3-0.1",
     "python3-gi": "/usr/lib/python3/dist-packages/gi",
     "xvfb": "/usr/bin/Xvfb",
+    "xfce4-panel": "/usr/bin/xfce4-panel",
     "systemd": "/usr/bin/systemd-analyze",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu",
     "wine": "/usr/bin/wine",

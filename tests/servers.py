@@ -310,6 +310,15 @@ def appindicator() -> Path:
     return PYGOBJECT
 
 
+def xfce4_panel() -> str:
+    """Return the path of Xfce's panel, where Xvfb is there, too; raises MissingServer."""
+    if shutil.which("Xvfb") is None:
+        raise MissingServer("Xvfb is not installed")
+    if found := shutil.which("xfce4-panel"):
+        return found
+    raise MissingServer("xfce4-panel is not installed")
+
+
 # Commands behind this may mount what they like, and nobody else sees it; only Linux lets an ordinary user do so.
 WITH_OWN_DISKS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 
@@ -337,6 +346,7 @@ _CHECKS: dict[str, Callable[[], object]] = {
     "wine": windows_python,
     "dbus": dbus_daemon,
     "appindicator": appindicator,
+    "xfce4-panel": xfce4_panel,
     "systemd": systemd_analyze,
     "own disks": own_disks,
     "root": root,
