@@ -20,7 +20,7 @@ from tests.factories import NOW, make_run, make_schedule
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 
 # Not pages: answers for machines, and what leads to another page.
-NO_PAGES = re.compile("health/|jsi18n|search/|live/|run_id>/log|history/")
+NO_PAGES = re.compile("api/|health/|jsi18n|search/|live/|run_id>/log|history/")
 PAGES = [row for row in TABLE if row.get != NOBODY and not row.note and not NO_PAGES.search(row.route)]
 
 
@@ -95,3 +95,11 @@ def test_every_page_is_usable_by_everybody_in_both_themes_and_narrow(window, liv
             found[row.id] = lines
 
     assert found == {}
+
+
+def test_the_page_about_the_api_needs_nothing_from_elsewhere(window, live_server):
+    answer = window.goto(f"{live_server.url}/api/v1/docs")
+    window.wait_for_load_state("networkidle")
+
+    assert answer.status == 200
+    assert "/runs" in window.inner_text("body")
