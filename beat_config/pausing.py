@@ -46,6 +46,11 @@ def current(now: datetime) -> Pause | None:
     return _going_on(now).order_by("-pk").first()
 
 
+def context(now: datetime) -> dict[str, Any]:
+    """Return what a template needs to show the pause that goes on, and to offer one."""
+    return {"pause": current(now), "pause_lengths": LABELS}
+
+
 def end_of(length: str, now: datetime, zone: ZoneInfo) -> datetime | None:
     """Return when a pause of that *length* (15m, 1h, tomorrow, resumed) ends; None is never by itself.
 
