@@ -59,7 +59,7 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     def due(self, run: Run) -> str:
         if run.fire_time:
             return _moment(run.fire_time)
-        return f"after run {parents.parent_number(run)}" if run.origin == Origin.CHAIN else "by hand"
+        return f"after run {parents.parent_number(run)}" if run.origin == Origin.CHAIN else wording.way(run)
 
     @display(description="Started")
     def started(self, run: Run) -> str:

@@ -127,7 +127,7 @@ def _finish(held: Claim | None, outcome: Outcome | None) -> None:
     logger.info("Run %s %s%s", run_id, outcome.state.label.lower(), f": {outcome.reason}" if outcome.reason else "")
 
 
-def insist(action: Callable[[], T], run_id: int) -> T:
+def insist(action: Callable[[], T], run_id: object) -> T:
     """Do *action*, again and again while the database is away: a message in hand, or an outcome, must not be dropped.
 
     Raises the DatabaseError only when the worker is being stopped; the lease, or sending it again, then heals the run.

@@ -53,7 +53,7 @@ def examine(letter: Letter, key: str, now: datetime) -> dict[str, Any]:
     if message.expires <= now:
         raise MessageExpired(f"run {message.run_id} was to be started before {message.expires:%Y-%m-%d %H:%M:%S %Z}")
     # After its expiry: a queue puts what has expired with the dead as well.
-    _check_deliveries(headers)
+    check_deliveries(headers)
     return {
         **CELERY_HEADERS,
         "id": message.task_id,
@@ -72,7 +72,7 @@ def _refuse_to_unpack(_packed: bytes) -> bytes:
     raise MessageError("it is compressed")
 
 
-def _check_deliveries(headers: Mapping[str, Any]) -> None:
+def check_deliveries(headers: Mapping[str, Any]) -> None:
     died = headers.get("x-death")
     deliveries = headers.get("x-delivery-count")
     if died is not None or (isinstance(deliveries, int) and deliveries >= DELIVERY_LIMIT):

@@ -13,6 +13,10 @@ class Origin(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     MANUAL = "manual", "By hand"
     CHAIN = "chain", "Another run"
+    API = "api", "API"
+    WEBHOOK = "webhook", "Web hook"
+    PYTHON = "python", "Python"
+    EXTERNAL = "external", "Celery client"
 
 
 # In `Run.machine`: the record of a fire that every machine has a run of its own for.
@@ -169,6 +173,20 @@ class ChainedRun(models.Model):
 
     def __str__(self) -> str:
         return f"Run {self.run_id}, started by run {self.parent_id}"
+
+
+class RunKey(models.Model):
+    """What somebody called a request, so that the same request again finds its run; `once` reads and writes it."""
+
+    key = models.CharField(max_length=255, unique=True)
+    # Of the job and its parameters.
+    digest = models.CharField(max_length=64)
+    # Not a foreign key: it outlives the run, whose request may come again.
+    run = models.BigIntegerField()
+    made_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key}: run {self.run}"
 
 
 class RunOutput(models.Model):

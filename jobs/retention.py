@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Max
 
+from jobs import once
 from jobs.models import ChainedRun, Run, RunOutput
 from jobs.states import FINAL
 
@@ -44,6 +45,8 @@ class Sweep:
 
     def steps(self) -> Iterator[int]:
         """Do it, one short transaction after the other; yield after each how many runs it deleted or emptied."""
+        while once.forget(self.now - self.limits.age, most=BATCH):
+            yield 0
         newest = Run.objects.aggregate(newest=Max("pk"))["newest"]
         self.below = (newest or 0) + 1
         while rows := self._next():

@@ -1,5 +1,6 @@
 """Runs that no schedule asked for: started by hand, or again."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -9,8 +10,17 @@ from jobs import audit, machines, terms
 from jobs.models import EVERY_MACHINE, Origin, Run
 
 
-def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None, **columns: Any) -> Run:
-    """Record a run that goes to a worker at once, or when no run with its exclusive key runs any more.
+def start(
+    job: str,
+    parameters: dict[str, Any],
+    *,
+    by: str,
+    origin: Origin = Origin.MANUAL,
+    at: datetime | None = None,
+    schedule: Any = None,
+    **columns: Any,
+) -> Run:
+    """Record a run that goes to a worker at once or *at* a moment, and when no run with its exclusive key runs.
 
     *schedule* is the `PeriodicTask` it is a run of, if any; *columns* are what its policies say.
     """
@@ -19,9 +29,9 @@ def start(job: str, parameters: dict[str, Any], *, by: str, schedule: Any = None
         schedule_name=schedule.name if schedule else "",
         job=job,
         parameters=parameters,
-        origin=Origin.MANUAL,
+        origin=origin,
         requested_by=by,
-        dispatch_at=timezone.now(),
+        dispatch_at=at or timezone.now(),
         **columns,
     )
 

@@ -92,7 +92,12 @@ def started_by(run: Run) -> str:
         return "its schedule"
     if run.origin == Origin.CHAIN:
         return f"the end of run {parents.parent_number(run)}"
-    return f"{run.requested_by or 'somebody'}, by hand"
+    return f"{run.requested_by or 'somebody'}, {way(run)}"
+
+
+def way(run: Run) -> str:
+    """Return how somebody had the run started that no schedule and no other run started."""
+    return _WAYS.get(Origin(run.origin), "by hand")
 
 
 def output(run: Run) -> list[Printed]:
@@ -124,4 +129,10 @@ def _printed(stretches: list[tuple[int, bytearray]]) -> Iterator[Printed]:
             yield Printed(_NAMES[stream], part, style.classes, style.css)
 
 
+_WAYS = {
+    Origin.API: "through the API",
+    Origin.WEBHOOK: "through a web hook",
+    Origin.PYTHON: "from Python",
+    Origin.EXTERNAL: "as a Celery client",
+}
 _NAMES = {0: "gap", **{stream.value: stream.label for stream in RunOutput.Stream}}

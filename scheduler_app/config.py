@@ -115,6 +115,7 @@ class CeleryTasks:
 
     apps: Annotated[tuple[str, ...], kinds.texts()] = ()
     tasks: Annotated[tuple[str, ...], kinds.texts()] = ()
+    accepts: Annotated[tuple[str, ...], kinds.texts()] = ()  # jobs that any Celery client on the broker may start
     path: Annotated[Path | None, kinds.folder()] = None  # where the apps are, when they are not installed
 
 

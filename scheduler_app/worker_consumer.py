@@ -13,7 +13,7 @@ from celery.worker.state import maybe_shutdown
 from django.conf import settings
 from django.utils import timezone
 
-from jobs import inbox, refusals, worker
+from jobs import executor, external, inbox, refusals, worker
 from jobs.messages import MessageError, MessageExpired
 from scheduler_app import pulse
 from scheduler_app.worker_heartbeats import Heartbeats
@@ -107,8 +107,12 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         handle = super().create_task_handler(*arguments, **options)
 
         def look_and_handle(message: Any) -> None:
+            letter = inbox.Letter.of(message)
             try:
-                message.headers = inbox.examine(inbox.Letter.of(message), settings.SECRET_KEY, timezone.now())
+                if external.is_accepted(letter, settings.SCHEDULER.celery.accepts):
+                    self._take_over(letter, message)
+                    return
+                message.headers = inbox.examine(letter, settings.SECRET_KEY, timezone.now())
             except MessageExpired as expired:
                 logger.info("%s", expired)
                 message.ack_log_error(logger, self.connection_errors)
@@ -120,6 +124,16 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
                 handle(message)
 
         return look_and_handle
+
+    def _take_over(self, letter: inbox.Letter, message: Any) -> None:
+        """Record the run that another Celery client asks for; it goes the way of all runs, when its time comes."""
+        queue = str(message.delivery_info.get("routing_key", ""))
+        priority = message.properties.get("priority")
+        executor.insist(
+            lambda: external.take_over(letter, queue=queue, priority=priority, now=timezone.now()),
+            letter.headers.get("id"),
+        )
+        message.ack_log_error(logger, self.connection_errors)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         self._refuse(message, f"it cannot be read: {exc}")
