@@ -7,31 +7,26 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
-from unfold.decorators import action, display
 
 from beat_config import adoption, chains, place_fields, places, previewing, snapshots, tags, timing
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
-from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePolicy
+from beat_config.models import Blackout, Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
-from beat_config.running_now import run_now
 from beat_config.schedule_list_admin import ScheduleList
 from beat_config.secret_admin import SecretAdmin
 from beat_config.secret_uses import used_by, uses
-from jobs import audit, catalogue, vault, wording
-from jobs.audited_admin import AuditedAdmin, who
-from jobs.models import Run, Secret
-from jobs.permissions import may_operate, may_use_job
-from jobs.states import State
+from jobs import catalogue, vault
+from jobs.audited_admin import AuditedAdmin
+from jobs.models import Secret
+from jobs.permissions import may_use_job
 
 for _model in (
     celery_beat.PeriodicTask,

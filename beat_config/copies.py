@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core import serializers
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
@@ -19,6 +20,13 @@ from beat_config.models import LOOK_NOW, Blackout, Chain, Schedule, SchedulePoli
 # As they are named in a `PeriodicTask`.
 TIMINGS = ("interval", "crontab", "clocked", "solar")
 Rows = dict[str, Any]
+
+
+class _Exactly(DjangoJSONEncoder):
+    """Keeps the microseconds that Django's own leaves out: a cursor stands at a moment, not near one."""
+
+    def default(self, value: Any) -> Any:
+        return value.isoformat() if isinstance(value, datetime) else super().default(value)
 
 
 def rows_of(ids: Iterable[int]) -> list[tuple[PeriodicTask, Rows]]:
@@ -64,7 +72,7 @@ def _rows(task: PeriodicTask) -> Rows:
     policy = task.policy
     timing = next((getattr(task, name) for name in TIMINGS if getattr(task, name) is not None), None)
     kept = [task, policy, *([timing] if timing is not None else [])]
-    rows = json.loads(serializers.serialize("json", kept))
+    rows = json.loads(json.dumps(serializers.serialize("python", kept), cls=_Exactly))
     return {
         "task": rows[0],
         "policy": rows[1],
@@ -100,7 +108,10 @@ def _make(rows: Rows, pk: int | None, name: str, now: datetime) -> PeriodicTask:
 
 def _object(row: dict[str, Any]) -> Any:
     """Return the object of a row; a column that a newer version no longer has is left out."""
-    plain = {**row, "fields": {name: value for name, value in row["fields"].items() if name not in {"tags", "blackouts"}}}
+    plain = {
+        **row,
+        "fields": {name: value for name, value in row["fields"].items() if name not in {"tags", "blackouts"}},
+    }
     [found] = serializers.deserialize("python", [plain], ignorenonexistent=True)
     return found.object
 

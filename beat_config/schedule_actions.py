@@ -1,12 +1,13 @@
 """What can be done to many schedules at once from their list, and how it is undone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import F
 from django.urls import reverse
 from django.utils.html import format_html
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
@@ -19,7 +20,6 @@ from beat_config.secret_uses import used_by
 from jobs import audit, catalogue
 from jobs.bulk import Among
 from jobs.permissions import RUN_SCHEDULE, may_use_job
-from django.db.models import F
 
 # More are left to beat, which looks at them within a moment: somebody waits for the answer.
 LOOKED_AT_ONCE = 50
@@ -29,7 +29,7 @@ MOST_UNDONE = 1_000
 ADD, CHANGE, DELETE = (f"beat_config.{verb}_schedule" for verb in ("add", "change", "delete"))
 
 
-class CannotDo(ValueError):
+class ActionError(ValueError):
     """What was asked cannot be done; the message is for the person who asked."""
 
 
@@ -87,7 +87,7 @@ def counted(number: int, what: str = "schedule") -> str:
 def _run(order: Order) -> Done:
     schedules = list(order.schedules.order_by("name")[: MOST_RUNS + 1])
     if len(schedules) > MOST_RUNS:
-        raise CannotDo(f"cannot run more than {MOST_RUNS} schedules at once: choose fewer")
+        raise ActionError(f"cannot run more than {MOST_RUNS} schedules at once: choose fewer")
     _require_jobs(order, schedules)
     links, problems = [], []
     for schedule in schedules:
@@ -122,8 +122,9 @@ def _switch(order: Order, *, enabled: bool) -> Done:
             adoption.adopt(ids, order.now)
         PeriodicTasks.update_changed()
     state, back = ("enabled", "disable") if enabled else ("disabled", "enable")
+    undo = _undo(order, back, ids) if enabled or _may_use_all(order, changed) else None
     subject = f"“{changed[0].name}” is" if len(changed) == 1 else f"{counted(len(changed))} are"
-    return Done(f"{subject} {state}." if changed else f"All of them are {state} already.", _undo(back, ids))
+    return Done(f"{subject} {state}." if changed else f"All of them are {state} already.", undo)
 
 
 def _tag(order: Order) -> Done:
@@ -133,7 +134,7 @@ def _tag(order: Order) -> Done:
         tags.add_tags(order.ids, names)
         _record_tags(order, {"tags added": names})
     new = [pk for pk in order.ids if pk not in before]
-    return Done(f"{counted(len(order.ids))} got {', '.join(names)}.", _undo("untag", new, ", ".join(names)))
+    return Done(f"{counted(len(order.ids))} got {', '.join(names)}.", _undo(order, "untag", new, ", ".join(names)))
 
 
 def _untag(order: Order) -> Done:
@@ -142,14 +143,14 @@ def _untag(order: Order) -> Done:
     with transaction.atomic():
         tags.remove_tags(order.ids, names)
         _record_tags(order, {"tags removed": names})
-    back = _undo("tag", sorted(had), ", ".join(names)) if len(names) == 1 else None
+    back = _undo(order, "tag", sorted(had), ", ".join(names)) if len(names) == 1 else None
     return Done(f"{', '.join(names)} is taken from {counted(len(had))}.", back)
 
 
 def _tag_names(order: Order) -> list[str]:
     names = tags.parse(order.tags)
     if not names:
-        raise CannotDo("cannot change tags: type one or more first, separated by commas")
+        raise ActionError("cannot change tags: type one or more first, separated by commas")
     return names
 
 
@@ -166,11 +167,12 @@ def _record_tags(order: Order, after: dict[str, Any]) -> None:
 
 def _delete(order: Order) -> Done:
     if len(order.ids) > MOST_UNDONE:
-        raise CannotDo(f"cannot delete more than {MOST_UNDONE:,} schedules at once: choose fewer")
-    names = list(order.schedules.values_list("name", flat=True)[:2])
+        raise ActionError(f"cannot delete more than {MOST_UNDONE:,} schedules at once: choose fewer")
+    schedules = list(order.schedules)
     kept = deletion.delete(order.ids, by=order.by, now=order.now)
-    subject = f"“{names[0]}” is" if len(names) == 1 else f"{counted(len(kept))} are"
-    return Done(f"{subject} deleted. What is deleted can be restored for 30 days.", _undo("restore", kept))
+    subject = f"“{schedules[0].name}” is" if len(schedules) == 1 else f"{counted(len(kept))} are"
+    undo = _undo(order, "restore", kept) if _may_use_all(order, schedules) else None
+    return Done(f"{subject} deleted. What is deleted is kept for {deletion.KEPT.days} days.", undo)
 
 
 def _restore(order: Order) -> Done:
@@ -181,15 +183,15 @@ def _restore(order: Order) -> Done:
         raise PermissionDenied
     made = deletion.restore(order.ids, by=order.by, now=order.now)
     if not made:
-        raise CannotDo("cannot restore it: it is restored already, or was deleted more than 30 days ago")
+        raise ActionError("cannot restore it: it is restored already, or was deleted more than 30 days ago")
     subject = f"“{made[0].name}” is" if len(made) == 1 else f"{counted(len(made))} are"
-    return Done(f"{subject} restored.", _undo("delete", [task.pk for task in made]))
+    return Done(f"{subject} restored.", _undo(order, "delete", [task.pk for task in made]))
 
 
 def _duplicate(order: Order) -> Done:
     schedule = order.schedules.first()
     if schedule is None:
-        raise CannotDo("cannot duplicate the schedule: it is gone")
+        raise ActionError("cannot duplicate the schedule: it is gone")
     _require_jobs(order, [schedule])
     job = catalogue.registry().get(schedule.task) if schedule.task in catalogue.registry() else None
     if job is not None and used_by(schedule, job) and not order.user.has_perm("jobs.view_secret"):
@@ -197,20 +199,26 @@ def _duplicate(order: Order) -> Done:
     with transaction.atomic():
         made = copies.duplicate(schedule.pk, order.now)
         if made is None:
-            raise CannotDo("cannot duplicate the schedule: it is gone")
+            raise ActionError("cannot duplicate the schedule: it is gone")
         stored = Schedule.objects.get(pk=made.pk)
         audit.record(order.by, audit.Action.ADDED, stored, None, snapshots.of(stored))
     address = reverse("admin:beat_config_schedule_change", args=[made.pk])
     return Done(f"This is a copy of “{schedule.name}”: it is disabled until you enable it.", address=address)
 
 
-def _require_jobs(order: Order, schedules: Any) -> None:
-    if not all(may_use_job(order.user, job) for job in {schedule.task for schedule in schedules}):
+def _may_use_all(order: Order, schedules: Iterable[Schedule]) -> bool:
+    return all(may_use_job(order.user, job) for job in {schedule.task for schedule in schedules})
+
+
+def _require_jobs(order: Order, schedules: Iterable[Schedule]) -> None:
+    if not _may_use_all(order, schedules):
         raise PermissionDenied
 
 
-def _undo(action: str, ids: Sequence[int], names: str = "") -> Undo | None:
-    return Undo(action, list(ids), names) if 0 < len(ids) <= MOST_UNDONE else None
+def _undo(order: Order, action: str, ids: Sequence[int], names: str = "") -> Undo | None:
+    """Return how it is undone; None where there is nothing to undo, too much, or the person may not."""
+    may = order.user.has_perm(ACTIONS[action].permission)
+    return Undo(action, list(ids), names) if may and 0 < len(ids) <= MOST_UNDONE else None
 
 
 ACTIONS = {

@@ -1,6 +1,7 @@
 """The list of schedules in the admin: its page, what is done from it, its live part, and what was deleted lately."""
 
 import dataclasses
+from operator import itemgetter
 from typing import Any
 
 from django.contrib import messages
@@ -13,12 +14,13 @@ from django.views.decorators.http import require_safe
 
 from beat_config import deletion, pausing, schedule_list, tags
 from beat_config.models import Schedule
-from beat_config.schedule_actions import ACTIONS, CannotDo, Done, Order, Undo
+from beat_config.schedule_actions import ACTIONS, ActionError, Done, Order, Undo
 from beat_config.schedule_list import Asked
 from beat_config.schedule_rows import rows_of
 from beat_config.tags import TagError
 from jobs import catalogue
 from jobs.permissions import may_operate
+from jobs.states import State
 
 _UNDO = "schedules_undo"
 # How many of all that a filter leaves are acted on at once.
@@ -56,15 +58,23 @@ class ScheduleList:
             "asked": asked,
             "page": page,
             "rows": rows_of(page.ids, request.user, now),
-            "states": [(state, label, schedule_list.MEANINGS[state]) for state, label in schedule_list.STATES.items()],
+            "states": [
+                (asked.address(state=state), label, schedule_list.MEANINGS[state], state == asked.state)
+                for state, label in schedule_list.STATES.items()
+            ],
+            "all_states": asked.address(state=""),
+            "previous_page": asked.address(page=page.number - 1),
+            "next_page": asked.address(page=page.number + 1),
             "sorts": schedule_list.SORTS,
-            "jobs": sorted({job.name: job.title for job in catalogue.registry().values()}.items(), key=lambda each: each[1]),
+            "jobs": sorted(((job.name, job.title) for job in catalogue.registry().values()), key=itemgetter(1)),
             "tag_names": tags.offered(),
-            "any": page.total > 0 or asked.narrows and Schedule.objects.exists(),
+            "any": page.total > 0 or (asked.narrows and Schedule.objects.exists()),
             "actions": [
-                (name, action.label) for name, action in ACTIONS.items()
+                (name, action.label)
+                for name, action in ACTIONS.items()
                 if action.in_bulk and request.user.has_perm(action.permission)
             ],
+            "legend": list(State),
             "undo": request.session.get(_UNDO),
             **_allowed(request),
             **(extra_context or {}),
@@ -97,8 +107,9 @@ class ScheduleList:
         return render(request, "beat_config/deleted_schedules.html", context)
 
     def delete_model(self, request: HttpRequest, obj: Schedule) -> None:
-        kept = deletion.delete([obj.pk], by=request.user.get_username(), now=timezone.now())
-        _remember(request, Undo("restore", kept), f"“{obj.name}” is deleted.")
+        done = ACTIONS["delete"].do(Order([obj.pk], request.user, timezone.now()))
+        if done.undo is not None:
+            _remember(request, done.undo, str(done.words))
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         """Leave it to `deletion`, which every way of deleting takes."""
@@ -117,14 +128,14 @@ class ScheduleList:
             return redirect(_list(request, back))
         try:
             done = action.do(order)
-        except (CannotDo, TagError) as problem:
+        except (ActionError, TagError) as problem:
             messages.error(request, str(problem))
             return redirect(_list(request, back))
         self._tell(request, done)
         return redirect(done.address or _list(request, back))
 
     def _order(self, request: HttpRequest) -> tuple[str, Order]:
-        """Return what is to be done, and with which schedules: one row's, the chosen ones, or all that the filter leaves."""
+        """Return what is to be done, and with which schedules: one row's, the chosen ones, or all that are listed."""
         now, sent = timezone.now(), request.POST
         undo = request.session.get(_UNDO)
         if "undo" in sent:

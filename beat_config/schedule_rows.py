@@ -15,6 +15,7 @@ from beat_config.models import LOOK_NOW, Schedule, SchedulePolicy
 from beat_config.schedules import in_words
 from jobs import catalogue, recent, wording
 from jobs.models import Run
+from jobs.permissions import may_use_job
 from jobs.states import State
 
 _RELATED = ("policy", "interval", "crontab", "clocked", "solar")
@@ -56,10 +57,8 @@ def rows_of(ids: Sequence[int], user: Any, now: datetime) -> list[Row]:
         .in_bulk()
     )
     runs = recent.of_schedules(schedules)
-    usable = {task: catalogue.may_use(task, user) for task in {each.task for each in schedules.values()}}
-    return [
-        _row(schedules[pk], runs[pk], usable[schedules[pk].task], now) for pk in ids if pk in schedules
-    ]
+    usable = {task: may_use_job(user, task) for task in {each.task for each in schedules.values()}}
+    return [_row(schedules[pk], runs[pk], usable[schedules[pk].task], now) for pk in ids if pk in schedules]
 
 
 def _row(schedule: Schedule, runs: list[Run], may_use: bool, now: datetime) -> Row:
@@ -106,7 +105,7 @@ def _next(schedule: Schedule, policy: SchedulePolicy, next_at: datetime | None, 
     if not schedule.enabled:
         return "disabled"
     if policy.error:
-        return f"cannot run: {policy.error}"
+        return "cannot run"
     if next_at is not None:
         return wording.moment(timezone.localtime(next_at), now)
     return "not looked at yet" if policy.look_at == LOOK_NOW else "no more"

@@ -12,7 +12,7 @@ from jobs.states import State
 
 COUNT = 20
 # So many successes tell what is usual; it is called slow beyond twice that and by more than a moment.
-ENOUGH, SLOW, A_MOMENT = 3, 2, timedelta(seconds=1)
+ENOUGH, SLOW, A_MOMENT = 3, 2, timedelta(seconds=5)
 WENT_WRONG = frozenset({State.FAILED, State.TIMED_OUT, State.INTERRUPTED})
 # What an unfinished or never begun run says nothing about.
 _TELLING = WENT_WRONG | {State.SUCCEEDED}
@@ -30,7 +30,7 @@ def of_schedules(schedules: Iterable[int]) -> dict[int, list[Run]]:
         f" ORDER BY id DESC LIMIT {COUNT}) AS newest"
     )
     for run in Run.objects.raw(" UNION ALL ".join([newest] * len(found)), list(found)):
-        found[run.schedule_id].append(run)
+        found[run.schedule_id or 0].append(run)
     return {schedule: sorted(runs, key=lambda run: run.pk) for schedule, runs in found.items()}
 
 

@@ -38,7 +38,7 @@ def fill(runs: int, schedules: int, now: datetime) -> None:
     def rows() -> Iterator[dict[str, Any]]:
         for number in range(1, runs + 1):
             at = now - SPAN + number * SPAN / runs
-            busy = randomly.random() < 0.5  # noqa: PLR2004
+            busy = randomly.random() < 0.5
             schedule = randomly.randint(1, max(1, schedules // BUSY) if busy else schedules)
             left = runs - number
             state = going[left] if left < len(going) else randomly.choices(states, cum_weights=weights)[0]
