@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST
 from django_celery_beat import models as celery_beat
 from unfold.admin import ModelAdmin
 
-from beat_config import adoption, chains, place_fields, places, previewing, snapshots, tags, timing
+from beat_config import adoption, chains, place_fields, places, previewing, readable, snapshots, tags, timing
+from beat_config.audit_admin import AuditEntryAdmin
 from beat_config.blackout_admin import BlackoutAdmin
 from beat_config.forms import FIRST_JOB, POLICY_FIELDS, ScheduleForm, form_for
 from beat_config.models import Blackout, Chain, Schedule, SchedulePolicy
@@ -25,7 +26,7 @@ from beat_config.secret_admin import SecretAdmin
 from beat_config.secret_uses import used_by, uses
 from jobs import catalogue, vault
 from jobs.audited_admin import AuditedAdmin
-from jobs.models import Secret
+from jobs.models import AuditEntry, Secret
 from jobs.permissions import may_use_job
 
 for _model in (
@@ -44,6 +45,7 @@ for _model in (
 
 admin.site.register(Blackout, BlackoutAdmin)
 admin.site.register(Secret, SecretAdmin)
+admin.site.register(AuditEntry, AuditEntryAdmin)
 
 WHEN_LAYOUT = ["when", ("every", "unit"), ("cron", "time_zone"), "once", ("event", "latitude", "longitude")]
 LIMITS_LAYOUT = [
@@ -113,12 +115,25 @@ class ScheduleAdmin(ScheduleList, AuditedAdmin, ModelAdmin):  # type: ignore[mis
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        if object_id is not None and not self.has_change_permission(request):
+            return self._read_only(request, object_id)
         return super().changeform_view(
             request,
             object_id,
             form_url,
             {**timing.zones(), **chains.choices(), "tag_names": tags.offered(), **(extra_context or {})},
         )
+
+    def _read_only(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show a schedule to those who may look at it only."""
+        if request.method == "POST" or not self.has_view_permission(request):
+            raise PermissionDenied
+        schedule = self.get_object(request, object_id)
+        if schedule is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        facts = readable.lines(None, snapshots.of(schedule))
+        context = {**self.admin_site.each_context(request), "title": schedule.name, "opts": self.opts, "facts": facts}
+        return render(request, "beat_config/schedule_read_only.html", {**context, "schedule": schedule})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.preview))

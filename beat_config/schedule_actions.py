@@ -114,6 +114,8 @@ def _disable(order: Order) -> Done:
 def _switch(order: Order, *, enabled: bool) -> Done:
     with transaction.atomic():
         changed = list(order.schedules.exclude(enabled=enabled).order_by("pk"))
+        if not changed:
+            return Done(f"Already {'enabled' if enabled else 'disabled'}: nothing was changed.")
         done = audit.Action.ENABLED if enabled else audit.Action.DISABLED
         audit.record_each(order.by, done, changed, {"enabled": not enabled}, {"enabled": enabled})
         ids = [schedule.pk for schedule in changed]
@@ -124,7 +126,7 @@ def _switch(order: Order, *, enabled: bool) -> Done:
     state, back = ("enabled", "disable") if enabled else ("disabled", "enable")
     undo = _undo(order, back, ids) if enabled or _may_use_all(order, changed) else None
     subject = f"“{changed[0].name}” is" if len(changed) == 1 else f"{counted(len(changed))} are"
-    return Done(f"{subject} {state}." if changed else f"All of them are {state} already.", undo)
+    return Done(f"{subject} {state}.", undo)
 
 
 def _tag(order: Order) -> Done:
