@@ -20,17 +20,16 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from beat_config import chains, places, presets, tags, timing
+from beat_config import chains, parameter_cleaning, places, presets, tags, timing
 from beat_config.models import Blackout, CatchUp, Chain, DayRule, Overlap, Schedule, WhenWrong
-from beat_config.parameter_fields import PREFIX, field_for, from_form, is_left_out, to_form
+from beat_config.parameter_fields import PREFIX, field_for, to_form
 from beat_config.place_fields import PlaceFields
 from beat_config.presets import PRESETS
 from beat_config.schedules import ArgumentsError, parameters_of
 from beat_config.timing import Every, Once, Sun, Times, Timing
 from beat_config.triggers import TriggerError, parse_period, parse_zone
-from jobs import catalogue, vault
+from jobs import catalogue
 from jobs.durations import format_duration
-from jobs.parameters import ParameterError
 from jobs.registry import Job
 
 FIRST_JOB = "run_command"
@@ -363,7 +362,7 @@ class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.job is not None and "task" not in self.errors:
-            cleaned["parameters"] = self._clean_parameters(self.job, cleaned)
+            cleaned["parameters"] = parameter_cleaning.cleaned_parameters(self, self.job)
         if "when" in cleaned:
             cleaned["timing"] = self._clean_timing(cleaned)
         self._clean_bounds(cleaned)
@@ -417,39 +416,6 @@ class ScheduleForm(PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
             models.Model.validate_unique(self.instance)
         except forms.ValidationError as error:
             self.add_error(None, error)
-
-    def _clean_parameters(self, job: Job, cleaned: dict[str, Any]) -> dict[str, Any] | None:
-        values = {}
-        for parameter in job.parameters:
-            if PREFIX + parameter.name not in cleaned:  # its own field has refused it
-                continue
-            typed = cleaned[PREFIX + parameter.name]
-            if is_left_out(parameter, typed):
-                continue
-            try:
-                values[parameter.name] = from_form(parameter, typed)
-            except ValueError as error:
-                self.add_error(PREFIX + parameter.name, str(error))
-        try:
-            validated = job.validate(values)
-        except ParameterError as error:
-            for name, sentence in error.problems.items():
-                field = PREFIX + name
-                if field not in self.errors:
-                    self.add_error(field if field in self.fields else None, sentence)
-            return None
-        self._check_secrets(job, validated)
-        return validated
-
-    def _check_secrets(self, job: Job, values: dict[str, Any]) -> None:
-        known = set(vault.names())
-        for parameter in job.parameters:
-            own = {parameter.name: values.get(parameter.name)}
-            # Its name is not said: what was typed may be a password in the wrong place.
-            if not vault.references(job, own) <= known:
-                self.add_error(PREFIX + parameter.name, "There is no secret of that name: make it under Secrets first.")
-            elif isinstance(own[parameter.name], str) and parameter.secret and (obstacle := vault.obstacle()):
-                self.add_error(PREFIX + parameter.name, obstacle)
 
     def _clean_timing(self, cleaned: dict[str, Any]) -> Timing | None:
         readers = {

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from beat_config.run_again import run_again
 from scheduler_app.web import desktop, pausing
 from scheduler_app.web.health import health
 from scheduler_app.web.login import login_link
@@ -17,5 +18,6 @@ urlpatterns = [
     path("desktop/resume/", desktop.resume_schedules, name="desktop-resume"),
     path("admin/pause/", admin.site.admin_view(pausing.pause), name="pause"),
     path("admin/resume/", admin.site.admin_view(pausing.resume), name="resume"),
+    path("admin/run-again/<int:run_id>/", admin.site.admin_view(run_again), name="run-again-edited"),
     path("admin/", admin.site.urls),
 ]

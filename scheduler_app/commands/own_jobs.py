@@ -14,6 +14,7 @@ from jobs.errors import UnknownJob
 from jobs.parameters import Parameter, in_words
 from jobs.registry import NAME, Job, Registry
 from scheduler_app import platforms
+from scheduler_app.commands.problems import CommandProblem
 
 _LONGEST_NAME = 60
 # What Windows takes for a device whatever its extension ("Naming Files, Paths, and Namespaces", learn.microsoft.com).
@@ -56,7 +57,7 @@ def {name}(folder: Path, keep_days: int = 30, dry_run: bool = True) -> None:
 '''
 
 
-class OwnJobError(Exception):
+class OwnJobError(CommandProblem):
     """A job file that cannot be written; str() says why and what to do."""
 
 
