@@ -126,6 +126,8 @@ TABLE = [
 def addresses(resolver=None, prefix=""):
     for pattern in (resolver or get_resolver()).url_patterns:
         route = prefix + str(pattern.pattern)
+        if route.startswith("api/"):
+            continue  # asked with tokens: test_api has a table of its own
         if hasattr(pattern, "url_patterns"):
             yield from addresses(pattern, route)
         elif "app_label" in route:
