@@ -4,8 +4,9 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -14,9 +15,10 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
-from jobs import cancelling, catalogue, machines, parents, permissions, starting, steps, terms, wording
-from jobs.models import EVERY_MACHINE, Origin, RefusedMessage, Run
+from jobs import cancelling, catalogue, parents, permissions, run_log, run_page, starting, wording
+from jobs.models import Origin, RefusedMessage, Run
 from jobs.refused_admin import RefusedMessageAdmin
+from jobs.run_log import Chunk, Cursor
 from jobs.states import ACTIVE, State
 
 admin.site.register(RefusedMessage, RefusedMessageAdmin)
@@ -80,6 +82,8 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         own = [
+            path("<int:run_id>/log/", view(require_safe(self.log)), name="jobs_run_log"),
+            path("<int:run_id>/log.txt", view(require_safe(self.whole_log)), name="jobs_run_whole_log"),
             path("<int:run_id>/live/", view(require_safe(self.live)), name="jobs_run_live"),
             path("<int:run_id>/cancel/", view(require_POST(self.cancel)), name="jobs_run_cancel"),
             path("<int:run_id>/again/", view(require_POST(self.again)), name="jobs_run_again"),
@@ -98,7 +102,8 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         context = {
             **self.admin_site.each_context(request),
-            **_facts(run),
+            **run_page.facts(run, timezone.now()),
+            **_lines(run, Cursor()),
             "title": str(run),
             "opts": self.opts,
             "may_operate": permissions.may_operate(request.user),
@@ -111,10 +116,41 @@ class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         if not self.has_view_permission(request):
             raise PermissionDenied
         run = get_object_or_404(Run, pk=run_id)
-        facts = _facts(run)
-        if request.GET.get("seen") == facts["version"] and run.state != State.RUNNING:
+        facts = run_page.facts(run, timezone.now())
+        if request.GET.get("seen") == facts["version"]:
             return HttpResponse(status=204)
-        return render(request, "jobs/run_live.html", {**facts, "may_operate": permissions.may_operate(request.user)})
+        # The buttons stay as long as they mean the same: nobody's click falls between two drawings of one.
+        facts |= {"swap_actions": not facts["active"], "may_operate": permissions.may_operate(request.user)}
+        return render(request, "jobs/run_live.html", facts)
+
+    def log(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Return the lines that the page does not show yet; `from` is the cursor that came with those it shows."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(Run, pk=run_id)
+        context = _lines(run, Cursor.parse(request.GET.get("from", "")))
+        chunk: Chunk = context["chunk"]
+        return JsonResponse(
+            {
+                "html": render_to_string("jobs/run_lines.html", context) if chunk.lines else "",
+                "cursor": str(chunk.cursor),
+                "replaces": chunk.replaces,
+                "more": chunk.more,
+                "active": run.state in ACTIVE,
+                "nothing": context["nothing"],
+            }
+        )
+
+    def whole_log(self, request: HttpRequest, run_id: int) -> StreamingHttpResponse:
+        """Return all that is kept of the output, to the byte, to be saved as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(Run, pk=run_id)
+        return StreamingHttpResponse(
+            run_log.raw(run),
+            content_type="text/plain; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="run-{run.pk}.txt"'},
+        )
 
     def cancel(self, request: HttpRequest, run_id: int) -> HttpResponse:
         self._require_operator(request)
@@ -147,34 +183,7 @@ def _moment(moment: Any) -> str:
     return format_html('<span class="whitespace-nowrap">{}</span>', f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}")
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    now = timezone.now()
-    state = State(run.state)
-    pieces = wording.output(run)
-    parts = list(machines.parts_of(run.pk)) if run.machine == EVERY_MACHINE else []
-    return {
-        "run": run,
-        "state": state.label,
-        "colour": wording.COLOURS[state],
-        "active": state in ACTIVE,
-        "running": state is State.RUNNING,
-        "job_title": catalogue.title(run.job),
-        "took": wording.seconds(wording.duration(run, now)),
-        "progress": wording.progress(run),
-        "waits_until": wording.waits_until(run, now),
-        "attempt_before": (run.terms or {}).get(terms.PREVIOUS),
-        "attempt_after": (run.terms or {}).get(terms.NEXT),
-        "steps": steps.steps_of(run, now),
-        "late": wording.seconds(run.started_at - run.fire_time) if run.started_at and run.fire_time else "",
-        "started_by": wording.started_by(run),
-        "parent": parents.parent_of(run),
-        "followers": parents.followers_of(run) if state not in ACTIVE else [],
-        "machine": wording.machine(run),
-        "parts": [(part, State(part.state).label, wording.COLOURS[State(part.state)]) for part in parts],
-        "parameters": catalogue.shown_parameters(run.job, run.parameters),
-        "output": pieces,
-        # What the page shows; the same again need not be sent again.
-        "version": "-".join(
-            [run.state, run.reason, f"{sum(len(piece.text) for piece in pieces)}", *(part.state for part in parts)]
-        ),
-    }
+def _lines(run: Run, cursor: Cursor) -> dict[str, Any]:
+    """Return the context of the output's lines from *cursor* on."""
+    ended = run.state not in ACTIVE
+    return {"chunk": run_log.read(run, cursor, ended=ended), "nothing": run_page.nothing_printed(run)}

@@ -20,6 +20,7 @@ _SEQUENCE = re.compile(
 _BEFORE_RETURN = re.compile(r"[^\n]*\r(?!\n|$)")
 _ATTRIBUTES = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike"}
 _ENDS = {22: ("bold", "dim"), 23: ("italic",), 24: ("underline",), 27: ("inverse",), 29: ("strike",)}
+_COLOUR = re.compile(r"\d{1,2}|#[0-9a-f]{6}", re.ASCII)
 _LEVELS = (0, 95, 135, 175, 215, 255)
 
 
@@ -30,6 +31,17 @@ class Style:
     colour: str = ""
     background: str = ""
     attributes: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> "Style":
+        """Return what `str` wrote; the usual one for what cannot be read."""
+        colour, _, rest = text.partition(",")
+        background, _, attributes = rest.partition(",")
+        known = frozenset(attributes.split("+")) & {*_ATTRIBUTES.values()}
+        return cls(_known_colour(colour), _known_colour(background), known)
+
+    def __str__(self) -> str:
+        return f"{self.colour},{self.background},{'+'.join(sorted(self.attributes))}" if self != PLAIN else ""
 
     @property
     def classes(self) -> str:
@@ -45,6 +57,10 @@ class Style:
         rules = [f"color:{self.colour}"] if self.colour.startswith("#") else []
         rules += [f"background:{self.background}"] if self.background.startswith("#") else []
         return ";".join(rules)
+
+
+def _known_colour(text: str) -> str:
+    return text if _COLOUR.fullmatch(text) else ""
 
 
 PLAIN = Style()

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import localize
 
@@ -31,6 +35,13 @@ class AuditedAdmin:
         if row is not None and request.method == "POST":
             setattr(request, _BEFORE, self.audited(row))
         return row
+
+    def history_view(self, request: HttpRequest, object_id: str, _extra_context: Any = None) -> HttpResponse:
+        """Lead to what the audit log has about this row."""
+        if self.get_object(request, object_id) is None or not self.has_view_permission(request):  # type: ignore[attr-defined]  # ModelAdmin's
+            raise PermissionDenied
+        about = {"kind": self.opts.label_lower, "subject_id": object_id}  # type: ignore[attr-defined]  # ModelAdmin's
+        return redirect(f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode(about)}")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Do what an action does to its rows, and its entries, in one transaction."""

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import audit, machines, terms
+from jobs import audit, catalogue, machines, terms
 from jobs.models import EVERY_MACHINE, Origin, Run
 
 
@@ -36,15 +36,19 @@ def start(
     )
 
 
-def start_again(run: Run, *, by: str) -> Run:
-    """Record a new run with the job, parameters, way, policies and key of *run*, on its machine or on all of them."""
+def start_again(run: Run, *, by: str, parameters: dict[str, Any] | None = None) -> Run:
+    """Record a new run with the job, way, policies and key of *run*, on its machine or on all of them.
+
+    Its parameters are those of *run*, too, unless others are given, which are checked already.
+    """
     now = timezone.now()
+    changed = {} if parameters is None else {"Parameters": dict(catalogue.shown_parameters(run.job, parameters))}
     with transaction.atomic():
         new = Run.objects.create(
             schedule_id=run.schedule_id,
             schedule_name=run.schedule_name,
             job=run.job,
-            parameters=run.parameters,
+            parameters=run.parameters if parameters is None else parameters,
             time_limit=run.time_limit,
             route=run.route,
             machine=run.machine,
@@ -56,5 +60,5 @@ def start_again(run: Run, *, by: str) -> Run:
             requested_by=by,
             dispatch_at=now,
         )
-        audit.record(by, audit.Action.RUN, run, None, {"Run": new.pk})
+        audit.record(by, audit.Action.RUN, run, None, {"Run": new.pk, **changed})
     return new

@@ -51,8 +51,8 @@ def _cause(run: Run) -> Iterator[Step]:
         number = parents.parent_number(run)
         what = f"run {number} ({parent.schedule_name}) ended" if parent else f"run {number} ended"
         yield Step(run.created_at, f"Started because {what}.", number if parent else None)
-    elif run.origin == Origin.MANUAL:
-        yield Step(run.created_at, f"{run.requested_by or 'Somebody'} asked for it.")
+    elif run.origin != Origin.SCHEDULE:
+        yield Step(run.created_at, f"{run.requested_by or 'Somebody'} asked for it, {wording.way(run)}.")
     elif run.fire_time:
         yield Step(run.fire_time, _due(run))
 

@@ -1,13 +1,11 @@
 """Runs in words: what the admin's lists and pages say."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from jobs import ansi, parents, terms
-from jobs.models import EVERY_MACHINE, Origin, Run, RunOutput
+from jobs import parents, terms
+from jobs.models import EVERY_MACHINE, Origin, Run
 from jobs.progress_file import Progress
 from jobs.states import State
 
@@ -24,16 +22,6 @@ COLOURS = {
     State.SKIPPED: "warning",
     State.MISSED: "warning",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Printed:
-    """A stretch of output from one stream."""
-
-    stream: str
-    text: str
-    classes: str = ""
-    css: str = ""
 
 
 def duration(run: Run, now: datetime) -> timedelta | None:
@@ -100,39 +88,9 @@ def way(run: Run) -> str:
     return _WAYS.get(Origin(run.origin), "by hand")
 
 
-def output(run: Run) -> list[Printed]:
-    """Return what the run printed, neighbouring pieces of one stream joined, bytes that are no UTF-8 escaped."""
-    stretches: list[tuple[int, bytearray]] = []
-    gap = run.output_dropped
-    previous = 0
-    for number, stream, data in run.output.order_by("number").values_list("number", "stream", "data"):
-        if gap and number > previous + 1:
-            stretches.append((0, bytearray(f"… {gap:,} bytes are not kept …\n".encode())))
-        previous = number
-        if stretches and stretches[-1][0] == stream:
-            stretches[-1][1].extend(data)
-        else:
-            stretches.append((stream, bytearray(data)))
-    return list(_printed(stretches))
-
-
-def _printed(stretches: list[tuple[int, bytearray]]) -> Iterator[Printed]:
-    """Yield the stretches as text with its colours; each stream's colours go on where it goes on."""
-    styles: dict[int, ansi.Style] = {}
-    for stream, data in stretches:
-        text = ansi.last_of_lines(bytes(data).decode(errors="backslashreplace"))
-        if "\x1b" not in text and styles.get(stream, ansi.PLAIN) == ansi.PLAIN:
-            yield Printed(_NAMES[stream], text)
-            continue
-        for style, part in ansi.stretches(text, styles.get(stream, ansi.PLAIN)):
-            styles[stream] = style
-            yield Printed(_NAMES[stream], part, style.classes, style.css)
-
-
 _WAYS = {
     Origin.API: "through the API",
     Origin.WEBHOOK: "through a web hook",
     Origin.PYTHON: "from Python",
     Origin.EXTERNAL: "as a Celery client",
 }
-_NAMES = {0: "gap", **{stream.value: stream.label for stream in RunOutput.Stream}}

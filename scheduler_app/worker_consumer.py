@@ -5,8 +5,10 @@ import logging
 import signal
 import socket
 import time
+import warnings
 from typing import Any, ClassVar
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from celery.worker.control import Panel
 from celery.worker.state import maybe_shutdown
@@ -48,6 +50,8 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
     def __init__(self, *arguments: Any, **options: Any) -> None:
         quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
         inbox.unpack_nothing()
+        # Eight lines of advice whenever a connection is lost, about a setting that is left as it is for good.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, module="celery.worker.consumer")
         for command in Panel.data.keys() - REMOTE_QUESTIONS:
             del Panel.data[command]
         super().__init__(*arguments, **(options | quiet))
@@ -63,13 +67,10 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         self._heartbeats = None
         if connection.transport.driver_type == "amqp" and connection.get_heartbeat_interval():
             self._heartbeats = Heartbeats(connection)
-            connection.heartbeat_check = self._heartbeats.check
         drain_events = connection.drain_events
 
         def drain_briefly(timeout: float = LONGEST_WAIT, **options: Any) -> Any:
             pulse.show()
-            if self._heartbeats is not None:
-                self._heartbeats.check()
             return drain_events(timeout=min(timeout, LONGEST_WAIT), **options)
 
         connection.drain_events = drain_briefly

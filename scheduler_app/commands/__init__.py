@@ -1,1 +1,1 @@
-"""What the verbs of the command line do; cli.py says what they are called."""
+"""What the verbs of the command line do; `verbs` says what they are called."""

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 from scheduler_app import platforms
+from scheduler_app.commands.problems import CommandProblem
 from scheduler_app.config import Config
 from scheduler_app.paths import Paths
 
 
-class TrayError(Exception):
+class TrayError(CommandProblem):
     """The icon cannot be shown; str() says why."""
 
 

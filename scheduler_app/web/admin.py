@@ -7,7 +7,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -18,6 +18,37 @@ from jobs.audited_admin import AuditedAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+
+
+USER_WORDS = {
+    "is_active": ("May sign in", "Switched off rather than deleted, somebody's name stays with what they did."),
+    "groups": (
+        "Groups",
+        "Viewers look; operators also start, cancel and pause; editors also make and change; admins may do all of it.",
+    ),
+    "user_permissions": ("Besides, this person may", "Running commands, for instance, which editors may not."),
+    "is_superuser": ("May do everything", "Whatever the groups say."),
+}
+# What is somebody's to do here; Django knows more kinds of rows, which have no pages.
+_VERBS = {"view": "look at", "add": "add", "change": "change", "delete": "delete"}
+
+
+def offered() -> QuerySet[Permission]:
+    """Return the permissions that make a difference."""
+    pages = {(model._meta.app_label, str(model._meta.model_name)) for model in admin.site._registry}  # noqa: SLF001 - it has no other list of them
+    found = Q(codename__in=["run_command", "run_schedule"])
+    for app, model in pages:
+        found |= Q(content_type__app_label=app, content_type__model=model)
+    return Permission.objects.filter(found).select_related("content_type").order_by("content_type__model", "codename")
+
+
+def in_words(permission: Permission) -> str:
+    """Return what *permission* lets people do, as a verb and its object."""
+    verb, _, model = permission.codename.partition("_")
+    kind = permission.content_type.model_class()
+    if verb not in _VERBS or kind is None or kind._meta.model_name != model:
+        return permission.name.removeprefix("Can ")
+    return f"{_VERBS[verb]} {kind._meta.verbose_name_plural}"
 
 
 class GiverMixin:
@@ -84,13 +115,24 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
             "May sign in": user.is_active and user.is_staff,
             "May do everything": user.is_superuser,
             "Groups": sorted(user.groups.values_list("name", flat=True)),
-            "Permissions": sorted(str(each) for each in user.user_permissions.all()),
+            "Permissions": sorted(map(in_words, user.user_permissions.all())),
             # Its beginning says how it was hashed, and the salt in it that it is another one; nothing of the password.
             "Password": "none" if not user.has_usable_password() else f"set, salt {user.password.split('$')[2]}",
         }
 
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
-        return _given_by(request, super().get_form(request, obj, change=change, **kwargs))
+        form = _given_by(request, super().get_form(request, obj, change=change, **kwargs))
+        for name, (label, help_text) in USER_WORDS.items():
+            if name in form.base_fields:
+                form.base_fields[name].label, form.base_fields[name].help_text = label, help_text
+        return form
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "user_permissions" and field is not None:
+            field.queryset = offered()
+            field.label_from_instance = in_words  # type: ignore[method-assign,assignment]  # Django's way to say it
+        return field
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         above = obj is not None and permissions.is_above(obj, request.user)
@@ -103,8 +145,15 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
 
 @admin.register(Group)
 class GroupAdmin(AuditedAdmin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "permissions" and field is not None:
+            field.queryset = offered()
+            field.label_from_instance = in_words  # type: ignore[method-assign,assignment]  # Django's way to say it
+        return field
+
     def audited(self, group: Group) -> dict[str, Any]:
-        return {"Name": group.name, "Permissions": sorted(str(each) for each in group.permissions.all())}
+        return {"Name": group.name, "Permissions": sorted(map(in_words, group.permissions.all()))}
 
     def get_form(self, request: HttpRequest, obj: Group | None = None, change: bool = False, **kwargs: Any) -> Any:
         return _given_by(request, super().get_form(request, obj, change=change, **kwargs))

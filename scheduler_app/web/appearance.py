@@ -1,6 +1,15 @@
 """Unfold's settings: names, navigation and the start page's contents."""
 
+from collections.abc import Callable
+
+from django.http import HttpRequest
 from django.urls import reverse_lazy
+
+
+def _for(permission: str) -> Callable[[HttpRequest], bool]:
+    """Return who sees an item: those with *permission*; the page itself asks for it again."""
+    return lambda request: request.user.has_perm(permission)
+
 
 UNFOLD = {
     "SITE_TITLE": "Scheduler",
@@ -10,7 +19,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": ["/static/web/scheduler.css"],
+    "STYLES": ["/static/web/scheduler.css", "/static/web/people.css"],
     "DASHBOARD_CALLBACK": "scheduler_app.web.dashboard.dashboard",
     "COLORS": {
         "primary": {
@@ -38,18 +47,31 @@ UNFOLD = {
                         "title": "Schedules",
                         "icon": "calendar_month",
                         "link": reverse_lazy("admin:beat_config_schedule_changelist"),
+                        "permission": _for("beat_config.view_schedule"),
                     },
                     {
                         "title": "Blackouts",
                         "icon": "event_busy",
                         "link": reverse_lazy("admin:beat_config_blackout_changelist"),
+                        "permission": _for("beat_config.view_blackout"),
                     },
-                    {"title": "Secrets", "icon": "key", "link": reverse_lazy("admin:jobs_secret_changelist")},
-                    {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:jobs_run_changelist")},
+                    {
+                        "title": "Secrets",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:jobs_secret_changelist"),
+                        "permission": _for("jobs.view_secret"),
+                    },
+                    {
+                        "title": "Runs",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:jobs_run_changelist"),
+                        "permission": _for("jobs.view_run"),
+                    },
                     {
                         "title": "Refused messages",
                         "icon": "unsubscribe",
                         "link": reverse_lazy("admin:jobs_refusedmessage_changelist"),
+                        "permission": _for("jobs.view_refusedmessage"),
                     },
                 ],
             },
@@ -57,8 +79,24 @@ UNFOLD = {
                 "title": "People",
                 "separator": True,
                 "items": [
-                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
-                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
+                    {
+                        "title": "Users",
+                        "icon": "person",
+                        "link": reverse_lazy("admin:auth_user_changelist"),
+                        "permission": _for("auth.view_user"),
+                    },
+                    {
+                        "title": "Groups",
+                        "icon": "group",
+                        "link": reverse_lazy("admin:auth_group_changelist"),
+                        "permission": _for("auth.view_group"),
+                    },
+                    {
+                        "title": "Audit log",
+                        "icon": "manage_search",
+                        "link": reverse_lazy("admin:jobs_auditentry_changelist"),
+                        "permission": _for("jobs.view_auditentry"),
+                    },
                 ],
             },
         ],

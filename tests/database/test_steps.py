@@ -216,7 +216,7 @@ def test_a_run_that_another_one_started_leads_to_it_and_back():
 
 def test_a_running_run_says_when_its_worker_is_silent_and_who_told_it_to_end():
     run = make_run(state=State.RUNNING, worker="w@desk", requested_by="ada", origin=Origin.MANUAL)
-    assert sentences(run) == ["ada asked for it.", "Started by the worker w@desk.", "Runs."]
+    assert sentences(run) == ["ada asked for it, by hand.", "Started by the worker w@desk.", "Runs."]
     assert waits(run, NOW + timedelta(minutes=1)).startswith("Its worker has not been heard of since 13:00:30.")
 
     claims.cancel(run.pk, by="eve", now=NOW)

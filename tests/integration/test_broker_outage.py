@@ -153,6 +153,7 @@ def test_a_node_killed_in_the_middle_of_5000_messages_and_of_a_job_loses_and_dou
 def test_after_a_cut_without_a_word_all_are_back_within_ten_seconds_and_the_logs_stay_short(scene):
     scene.python(MAKE_RUNS, "before", 1, scene.ledger)
     wait_until(lambda: "before0" in written(scene), 30, "a run before the cut")
+    wait_until(lambda: len(query(scene, "SELECT kind FROM jobs_service")) == 3, 30, "beat and both workers are ready")
     before = lines(scene)
     scene.proxy.silent = True
     cut = time.monotonic()
