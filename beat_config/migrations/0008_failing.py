@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("beat_config", "0006_tags")]
+    dependencies = [("beat_config", "0007_deleted_schedules")]
 
     operations = [
         migrations.AddIndex(
