@@ -14,9 +14,10 @@ from django_celery_beat import models as celery_beat
 from unfold.decorators import action, display
 
 from beat_config import adoption, places, snapshots
+from beat_config.alert_admin import AlertChannelAdmin
 from beat_config.audit_admin import AuditEntryAdmin
 from beat_config.blackout_admin import BlackoutAdmin
-from beat_config.models import LOOK_NOW, Blackout, Schedule, SchedulePolicy
+from beat_config.models import AlertChannel, LOOK_NOW, Blackout, Schedule, SchedulePolicy
 from beat_config.running_now import run_now
 from beat_config.schedule_form_admin import ScheduleFormAdmin
 from beat_config.schedules import ArgumentsError, in_words
@@ -44,6 +45,7 @@ for _model in (
 admin.site.register(Blackout, BlackoutAdmin)
 admin.site.register(Secret, SecretAdmin)
 admin.site.register(AuditEntry, AuditEntryAdmin)
+admin.site.register(AlertChannel, AlertChannelAdmin)
 
 
 @admin.register(Schedule)
