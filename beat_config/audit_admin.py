@@ -23,6 +23,7 @@ from jobs.audited_admin import who
 from jobs.models import AuditEntry
 
 _SHOWN = 4
+CHANGE = "beat_config.change_schedule"
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -111,7 +112,7 @@ class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             "kind": kind_in_words(entry.kind) if entry.kind else "",
             "lines": list(lines(entry.before, entry.after)),
             "link": _page_of(entry),
-            "may_revert": reverting.is_possible(entry) and request.user.has_perm(reverting.needed(entry)),
+            "may_revert": reverting.is_possible(entry) and request.user.has_perm(CHANGE),
             **(extra_context or {}),
         }
         return render(request, "beat_config/audit_entry.html", context)
@@ -120,8 +121,7 @@ class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
 def revert_entry(request: HttpRequest, entry_id: int) -> HttpResponse:
     """Put a schedule back as it was before an entry."""
     entry = get_object_or_404(visible(request.user), pk=entry_id)
-    may_view = request.user.has_perm("jobs.view_auditentry")
-    if not (may_view and request.user.has_perm(reverting.needed(entry))):
+    if not request.user.has_perms(["jobs.view_auditentry", CHANGE]):
         raise PermissionDenied
     try:
         schedule = reverting.revert(entry, by=who(request), user=request.user)

@@ -16,13 +16,9 @@ class RevertError(Exception):
 
 
 def is_possible(entry: AuditEntry) -> bool:
-    """Tell whether *entry* is of a schedule that was changed or deleted, and says all there was of it."""
-    return entry.kind == KIND and isinstance(entry.before, dict) and "job" in entry.before
-
-
-def needed(entry: AuditEntry) -> str:
-    """Return the permission that putting it back takes."""
-    return "beat_config.add_schedule" if entry.after is None else "beat_config.change_schedule"
+    """Tell whether *entry* is of a schedule that was changed, and says all there was of it."""
+    whole = isinstance(entry.before, dict) and "job" in entry.before
+    return entry.kind == KIND and whole and entry.after is not None
 
 
 def revert(entry: AuditEntry, *, by: str, user: Any) -> Schedule:
@@ -31,8 +27,8 @@ def revert(entry: AuditEntry, *, by: str, user: Any) -> Schedule:
         raise RevertError("the entry does not say all there was")
     before: Mapping[str, Any] = {name: value for name, value in (entry.before or {}).items() if name != WHEN}
     schedule = Schedule.objects.filter(pk=entry.subject_id).first()
-    if schedule is None and entry.after is not None:
-        raise RevertError("the schedule was deleted since; its deletion's own entry brings it back")
+    if schedule is None:
+        raise RevertError("the schedule was deleted since: bring it back first, in the list of schedules")
     try:
         return documents.write(documents.parse(before), schedule=schedule, by=by, user=user)
     except documents.DocumentError as error:
