@@ -20,7 +20,7 @@ from unfold.widgets import (
 )
 
 from beat_config import alerts, tags
-from beat_config.forms import TagsField
+from beat_config.form_fields import TagsField
 from beat_config.models import AlertChannel
 from jobs import vault
 from jobs.audited_admin import AuditedAdmin, who

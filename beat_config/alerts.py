@@ -64,9 +64,7 @@ def chosen(channel: AlertChannel, happened: Sequence[Happening]) -> list[Happeni
     if not tags:
         return wanted
     ids = [each.schedule for each in wanted if each.schedule is not None]
-    tagged = set(
-        Tag.objects.filter(pk__in=tags, policies__in=ids).values_list("policies", flat=True) if ids else ()
-    )
+    tagged = set(Tag.objects.filter(pk__in=tags, policies__in=ids).values_list("policies", flat=True) if ids else ())
     # What is about no schedule, such as the disk, concerns everybody.
     return [each for each in wanted if each.schedule is None or each.schedule in tagged]
 
@@ -74,7 +72,9 @@ def chosen(channel: AlertChannel, happened: Sequence[Happening]) -> list[Happeni
 def deliver(channel: AlertChannel, now: datetime) -> None:
     """Send what waits for *channel* as one message, unless its quiet hours are on; note how it went."""
     waiting = list(channel.waiting.order_by("pk"))
-    if not waiting or is_quiet(channel.quiet_from, channel.quiet_to, now.astimezone(ZoneInfo(settings.TIME_ZONE)).time()):
+    if not waiting or is_quiet(
+        channel.quiet_from, channel.quiet_to, now.astimezone(ZoneInfo(settings.TIME_ZONE)).time()
+    ):
         return
     problem = send(channel, *message(waiting))
     mine = AlertChannel.objects.filter(pk=channel.pk)
@@ -117,7 +117,7 @@ def send(channel: AlertChannel, title: str, text: str) -> str:
     sender = apprise.Apprise(asset=apprise.AppriseAsset(app_id=TITLE, app_url=""))
     if not sender.add(address):
         return "cannot use the address: no service that Apprise knows; see docs/alerts.md for examples"
-    with apprise.LogCapture(level=logging.INFO, fmt="%(message)s") as said:
+    with apprise.LogCapture(level=logging.INFO, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]  # Apprise types half
         if sender.notify(title=title, body=text):
             return ""
         lines = [line for line in said.getvalue().splitlines() if line.strip()]

@@ -128,7 +128,9 @@ def revert_entry(request: HttpRequest, entry_id: int) -> HttpResponse:
     except reverting.RevertError as error:
         messages.error(request, f"{entry.subject} cannot be put back: {error}.")
         return redirect("admin:jobs_auditentry_change", entry.pk)
-    messages.success(request, f"{schedule.name} is again what it was before {timezone.localtime(entry.at):%Y-%m-%d %H:%M:%S}.")
+    messages.success(
+        request, f"{schedule.name} is again what it was before {timezone.localtime(entry.at):%Y-%m-%d %H:%M:%S}."
+    )
     return redirect("admin:beat_config_schedule_change", schedule.pk)
 
 

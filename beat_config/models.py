@@ -224,6 +224,8 @@ class DeletedSchedule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
 class AlertChannel(models.Model):
     """Where alerts go: an address that Apprise knows, kept as a secret, and what is worth a message there."""
 

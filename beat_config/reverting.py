@@ -22,7 +22,7 @@ def is_possible(entry: AuditEntry) -> bool:
 
 
 def revert(entry: AuditEntry, *, by: str, user: Any) -> Schedule:
-    """Make the schedule again what it was before *entry*; raise RevertError, PermissionDenied for what *user* may not."""
+    """Make the schedule what it was before *entry*; raise RevertError, or PermissionDenied for what *user* may not."""
     if not is_possible(entry):
         raise RevertError("the entry does not say all there was")
     before: Mapping[str, Any] = {name: value for name, value in (entry.before or {}).items() if name != WHEN}

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('beat_config', '0006_tags'),
+        ('beat_config', '0007_deleted_schedules'),
         ('jobs', '0013_run_keys'),
     ]
 

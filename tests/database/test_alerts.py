@@ -142,14 +142,23 @@ def test_missed_and_late_runs_are_told_and_those_that_wait_for_their_turn_are_no
     alerts.look_and_send(NOW + HOUR / 60)
 
     (text,) = texts(service)
-    assert text.splitlines() == ["missed was missed 3 times: it was off", "late is late: due 2026-03-02 11:54 UTC, not started yet"]
+    assert text.splitlines() == [
+        "missed was missed 3 times: it was off",
+        "late is late: due 2026-03-02 11:54 UTC, not started yet",
+    ]
 
 
 def test_a_schedule_that_cannot_run_the_broker_and_its_return_are_told(channel, service):
     schedule = make_schedule(name="odd")
     SchedulePolicy.objects.filter(pk=schedule.pk).update(error="31 February")
     Service.objects.create(
-        instance="beat", kind="beat", host="here", pid=1, started_at=NOW, seen_at=NOW + HOUR, broker_away_since=NOW - HOUR
+        instance="beat",
+        kind="beat",
+        host="here",
+        pid=1,
+        started_at=NOW,
+        seen_at=NOW + HOUR,
+        broker_away_since=NOW - HOUR,
     )
     alerts.look_and_send(NOW)
     Service.objects.update(broker_away_since=None)

@@ -190,7 +190,13 @@ def rows():
         "BLACKOUT": Blackout.objects.create(name="some time", zone="UTC", start_time="1:00", end_time="2:00").pk,
         "REFUSED": RefusedMessage.objects.create(received_at=NOW, worker="w", reason="r", size=1).pk,
         "CHANGE": AuditEntry.objects.create(
-            at=NOW, by="ada", action="changed", kind="beat_config.schedule", subject_id=schedule.pk, before=was, after={}
+            at=NOW,
+            by="ada",
+            action="changed",
+            kind="beat_config.schedule",
+            subject_id=schedule.pk,
+            before=was,
+            after={},
         ).pk,
         "CHANNEL": AlertChannel.objects.create(name="some channel", address=address, events=["failed"]).pk,
         "ENTRY": AuditEntry.objects.create(at=NOW, by="ada", action="changed", subject="x", before={}, after={}).pk,

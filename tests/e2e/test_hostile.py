@@ -21,7 +21,7 @@ PAYLOADS = [
     "</textarea><script>hacked()</script>",
     "</title></style><svg/onload=hacked()>",
     "<img src=x onerror=hacked()>",
-    "\"><img src=x onerror=hacked()>",
+    '"><img src=x onerror=hacked()>',
     "'><img src=x onerror=hacked()>",
     '" autofocus onfocus=hacked() x="',
     "' autofocus onfocus=hacked() x='",
@@ -58,16 +58,27 @@ def hostile():
     for number, text in enumerate(PAYLOADS):
         name = f"{text} {number}"
         make_schedule(
-            name=name, task="call_web_address", description=text, kwargs={"url": text, "body": text, "headers": {text: text}}
+            name=name,
+            task="call_web_address",
+            description=text,
+            kwargs={"url": text, "body": text, "headers": {text: text}},
         )
         task = PeriodicTask.objects.get(name=name)
-        SchedulePolicy.objects.filter(pk=task.pk).update(error=text if number % 3 == 0 else "", concurrency_key=text[:99])
+        SchedulePolicy.objects.filter(pk=task.pk).update(
+            error=text if number % 3 == 0 else "", concurrency_key=text[:99]
+        )
         tags.set_tags(task, [text.replace(",", " ").replace("\x1b", "").replace("\x07", "").replace("\u202e", "")[:50]])
         Secret.objects.create(name=name, description=text, sealed=b"", key_id="k")
         Blackout.objects.create(name=name[:99], zone="UTC", start_time="1:00", end_time="2:00")
         RefusedMessage.objects.create(received_at=NOW, worker=text, queue=text, reason=text, size=1, beginning=text)
         AuditEntry.objects.create(
-            at=NOW, by=text, action="changed", kind="beat_config.schedule", subject=text, before={text: ""}, after={text: [text]}
+            at=NOW,
+            by=text,
+            action="changed",
+            kind="beat_config.schedule",
+            subject=text,
+            before={text: ""},
+            after={text: [text]},
         )
         if number % 5 == 0:
             User.objects.create(username=name, first_name=text, email=text)
