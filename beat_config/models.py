@@ -164,6 +164,8 @@ class SchedulePolicy(models.Model):
             models.Index(
                 fields=["look_at", "schedule"], name="beat_config_due", condition=models.Q(look_at__isnull=False)
             ),
+            # the overview: which ones cannot run, a few among very many
+            models.Index(fields=["error_at"], name="beat_config_failing", condition=models.Q(error_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

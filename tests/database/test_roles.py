@@ -105,6 +105,7 @@ TABLE = [
     Row("admin/jobs/run/<int:run_id>/log.txt", "viewer", NOBODY, at={"run_id": "RUN"}),
     Row("admin/run-again/<int:run_id>/", "operator", "operator", WEB, {"run_id": "RUN"}),
     Row("admin/run-again/<int:run_id>/", "admin", "admin", {"parameter_command": "true"}, {"run_id": "COMMAND_RUN"}, note="of a command"),
+    Row("admin/calendar/", "viewer", NOBODY),
     Row("admin/jobs/run/<int:run_id>/cancel/", NOBODY, "operator", at={"run_id": "GOING"}),
     Row("admin/jobs/run/<int:run_id>/again/", NOBODY, "operator", at={"run_id": "RUN"}),
     Row("admin/jobs/run/<int:run_id>/again/", NOBODY, "admin", at={"run_id": "COMMAND_RUN"}, note="of a command"),
