@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('beat_config', '0007_deleted_schedules'),
+        ('beat_config', '0008_failing'),
         ('jobs', '0013_run_keys'),
     ]
 
