@@ -83,7 +83,9 @@ def schedule_names(config: Config, begun: str) -> list[str]:
     import sqlite3  # noqa: PLC0415 - only now is it certain which SQLite this name means
 
     address = f"file:{quote(str(Paths.of(config).database))}?mode=ro"
-    query = "SELECT name FROM django_celery_beat_periodictask WHERE substr(name, 1, ?) = ? COLLATE NOCASE ORDER BY name LIMIT ?"
+    # Capitals make no difference, as in the admin's search.
+    query = "SELECT name FROM django_celery_beat_periodictask WHERE name LIKE ? ESCAPE '\\' ORDER BY name LIMIT ?"
+    pattern = "".join(f"\\{character}" if character in "\\%_" else character for character in begun) + "%"
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-        return [name for (name,) in database.execute(query, (len(begun), begun, _MOST))]
+        return [name for (name,) in database.execute(query, (pattern, _MOST))]
     return []

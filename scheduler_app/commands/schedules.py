@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from beat_config import adoption, documents, pausing, running_now, snapshots
+from beat_config import adoption, deletion, documents, pausing, running_now
 from beat_config import schedules as rows_of_schedules
 from beat_config.blackout_rows import blackout_of
 from beat_config.documents import DocumentError, ScheduleDocument
@@ -46,7 +46,7 @@ def found(wanted: str) -> Schedule:
 
 def chosen(*, tag: str | None, job: str | None) -> QuerySet[Schedule]:
     """Return the schedules, by name, that fit what is asked for."""
-    schedules = Schedule.objects.order_by("name")
+    schedules: QuerySet[Schedule] = Schedule.objects.order_by("name")
     if tag is not None:
         schedules = schedules.filter(policy__tags__name__iexact=tag)
     if job is not None:
@@ -179,9 +179,7 @@ def switch(schedule: Schedule, *, enabled: bool) -> str:
 
 
 def delete(schedule: Schedule) -> str:
-    with transaction.atomic():
-        audit.record(runs.by(), audit.Action.DELETED, schedule, snapshots.of(schedule), None)
-        PeriodicTask.objects.get(pk=schedule.pk).delete()
+    deletion.delete([schedule.pk], by=runs.by(), now=timezone.now())
     return f"{schedule.name!r} is deleted; its history stays."
 
 

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 class OneVerbEach(Family):
     """A verb that takes a job and the job's parameters."""
 
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return sorted(known_jobs())
+    def list_commands(self, context: click.Context) -> list[str]:
+        with context.scope(cleanup=False):  # a shell that completes is in none
+            return sorted(known_jobs())
 
     def get_command(self, context: click.Context, name: str) -> click.Command:
         """Return the verb for the job called *name*; raise UnknownJob."""
-        return self.verb_of(context, known_jobs()[name])
+        with context.scope(cleanup=False):
+            return self.verb_of(context, known_jobs()[name])
 
     def verb_of(self, context: click.Context, job: "Job") -> click.Command:
         raise NotImplementedError

@@ -29,7 +29,7 @@ class ScheduleName(click.ParamType):  # type: ignore[type-arg]  # generic only f
     def shell_complete(self, context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
         from scheduler_app.commands.completion import schedule_names
 
-        with context:
+        with context.scope(cleanup=False):
             config = configuration(None, None)
         return [CompletionItem(name) for name in schedule_names(config, begun)]
 
@@ -166,7 +166,7 @@ name_option = click.option("--name", type=ScheduleName(), hidden=True)
 @click.option("--disabled", is_flag=True, help="Do not let it run yet.")
 @as_json
 @click.pass_context
-def add(context: click.Context, **values: Any) -> None:
+def add(context: click.Context, /, **values: Any) -> None:
     """Make a schedule called NAME that runs JOB; its parameters are options behind it.
 
     scheduler-app schedule add "Nightly backup" --cron "30 2 * * *" back_up_files --source ~/Documents --target /mnt
@@ -184,7 +184,7 @@ def add(context: click.Context, **values: Any) -> None:
 @click.option("--rename", metavar="NAME", help="Call it otherwise.")
 @as_json
 @click.pass_context
-def edit(context: click.Context, **values: Any) -> None:
+def edit(context: click.Context, /, **values: Any) -> None:
     """Change SCHEDULE: what is not said stays as it is. With JOB, its parameters, too."""
     if context.invoked_subcommand is None:
         _Changing.save(context.command, {**values, "job": None, "parameters": {}})  # type: ignore[arg-type]  # it is one
