@@ -38,7 +38,7 @@ def test_adding_changing_and_deleting_a_schedule_are_three_entries_with_what_the
     assert entries() == [("ada", did, "beat_config.schedule", "mine") for did in ("added", "changed", "deleted")]
     assert added.before is None
     assert changed.before == added.after
-    assert {name for name in changed.after if changed.after[name] != changed.before[name]} == {"when", "tags"}
+    assert {name for name in changed.after if changed.after[name] != changed.before[name]} == {"every", "when", "tags"}
     assert changed.after["tags"] == ["nightly"]
     assert (deleted.before, deleted.after) == (changed.after, None)
 
