@@ -61,8 +61,11 @@ def new_schedule(page, name, job):
     page.locator("a[href$='/schedule/add/']").first.click()
     page.wait_for_url("**/add/")
     page.get_by_label("Name").fill(name)
-    with page.expect_response(lambda response: f"job={job}" in response.url):
-        page.get_by_label("What to run").select_option(job)
+    picker = page.get_by_role("combobox", name="What to run")
+    picker.click()
+    picker.fill(job)
+    picker.press("Enter")
+    page.locator(f"#id_task:has(option[value={job}]:checked)").wait_for(state="attached")
     page.wait_for_load_state("networkidle")
 
 
