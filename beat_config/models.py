@@ -162,6 +162,8 @@ class SchedulePolicy(models.Model):
             models.Index(
                 fields=["look_at", "schedule"], name="beat_config_due", condition=models.Q(look_at__isnull=False)
             ),
+            # the overview: which ones cannot run, a few among very many
+            models.Index(fields=["error_at"], name="beat_config_failing", condition=models.Q(error_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -208,3 +210,17 @@ class Schedule(PeriodicTask):  # type: ignore[misc]  # django-celery-beat has no
 
     def __str__(self) -> str:
         return str(self.name)
+
+
+class DeletedSchedule(models.Model):
+    """What was deleted, as it was, so that it can be restored; see `deletion`."""
+
+    # The number it had, under which its history is: it gets it back.
+    schedule_id = models.PositiveBigIntegerField()
+    name = models.CharField(max_length=200)
+    rows = models.JSONField()
+    deleted_at = models.DateTimeField()
+    deleted_by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,7 +1,7 @@
 """A job's parameters as form fields, and what people type into them as values."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 from django.utils.html import escape
@@ -21,6 +21,12 @@ from jobs.parameters import Parameter
 
 PREFIX = "parameter_"
 _MONOSPACE = {"class": "font-mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
+
+
+class Given(NamedTuple):
+    """A value as JSON has it, not typed into a field: nothing is to be read from a text."""
+
+    value: Any
 
 
 def field_for(parameter: Parameter) -> forms.Field:
@@ -74,6 +80,8 @@ def _as_json(typed: str) -> Any:
 
 def from_form(parameter: Parameter, typed: Any) -> Any:
     """Return what was *typed* as the job takes it; ValueError says which line cannot be read."""
+    if isinstance(typed, Given):
+        return typed.value
     if parameter.kind == "list":
         lines = [line.strip() for line in typed.splitlines() if line.strip()]
         return [{"secret": line} for line in lines] if parameter.secret else lines

@@ -21,6 +21,7 @@ from jobs.durations import format_duration
 # AMQP's priorities; RabbitMQ's quorum queues know normal (below 5) and high.
 PRIORITIES = [("", "Normal"), (1, "Low"), (9, "High")]
 # Those that are never empty.
+LONGEST_EXPIRY = timedelta(seconds=2**31 - 1)  # PostgreSQL's integer
 _NEEDED = ("catch_up_window", "catch_up_cap", "grace", "when_wrong", "attempts")
 
 
@@ -130,6 +131,14 @@ class PolicyFields(forms.Form):
         for name in _NEEDED:
             if cleaned.get(name) in {None, ""} and name not in self.errors:
                 cleaned[name] = self.fields[name].clean(self.fields[name].initial)
+        expires_after = cleaned.get("expires_after")
+        if expires_after and cleaned.get("expires"):
+            self.add_error(
+                "expires_after",
+                "Not both this and a time after which it runs no more: django-celery-beat's tables keep one of them.",
+            )
+        elif expires_after and expires_after > LONGEST_EXPIRY:
+            self.add_error("expires_after", "It is longer than 68 years, the longest that can be stored.")
         if cleaned.get("catch_up") == CatchUp.ALL and cleaned.get("overlap") in {Overlap.SKIP, Overlap.REPLACE}:
             self.add_error(
                 "overlap",

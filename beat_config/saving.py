@@ -5,6 +5,7 @@ import math
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django_celery_beat.models import PeriodicTask
 
 from beat_config import adoption, chains, places, tags, timing
@@ -12,6 +13,7 @@ from beat_config.forms import POLICY_FIELDS, ScheduleForm
 from beat_config.models import Chain, Schedule, SchedulePolicy
 from beat_config.secret_uses import used_by, uses
 from jobs import catalogue, vault
+from jobs.permissions import may_use_job
 
 
 def save(form: ScheduleForm, *, by: str, now: datetime) -> list[str]:
@@ -37,6 +39,18 @@ def save(form: ScheduleForm, *, by: str, now: datetime) -> list[str]:
     # Now, not at beat's next look: the next run is shown.
     adoption.adopt([schedule.pk], now)
     return made
+
+
+def refuse_what_is_not_allowed(form: ScheduleForm, user: Any) -> None:
+    """Raise PermissionDenied when *user* may not use the form's job, start what is to follow, or see its secrets."""
+    cleaned, schedule = form.cleaned_data, form.instance
+    if not may_use_job(user, cleaned["task"]):
+        raise PermissionDenied(f"You have no permission to schedule {cleaned['task']}.")
+    for task in chains.added(schedule.pk, followers(cleaned)):
+        if not may_use_job(user, task.task):
+            raise PermissionDenied(f"You have no permission to start {task.name}.")
+    if foreign_secrets(schedule, cleaned) and not user.has_perm("jobs.view_secret"):
+        raise PermissionDenied("You have no permission to use secrets that the schedule has not had before.")
 
 
 def followers(cleaned: dict[str, Any]) -> dict[Chain.When, PeriodicTask | None]:

@@ -164,14 +164,7 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
         return redirect(following if own else "admin:beat_config_schedule_changelist")
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:  # noqa: ARG002 - Django's
-        cleaned = form.cleaned_data
-        if not may_use_job(request.user, cleaned["task"]):
-            raise PermissionDenied
-        added = chains.added(obj.pk, saving.followers(cleaned))
-        if not all(may_use_job(request.user, task.task) for task in added):
-            raise PermissionDenied
-        if saving.foreign_secrets(obj, cleaned) and not request.user.has_perm("jobs.view_secret"):
-            raise PermissionDenied
+        saving.refuse_what_is_not_allowed(form, request.user)
         for name in saving.save(form, by=request.user.get_username(), now=timezone.now()):
             messages.info(request, f"Stored as the secret {name}.")
         self._tell_next(request, obj)

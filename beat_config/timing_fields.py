@@ -152,10 +152,13 @@ class TimingFields(forms.Form):
         if zone is None:
             return None
         kept = self.instance.pk and self.instance.clocked and not {"once", "time_zone"} & set(self.changed_data)
-        at = self.instance.clocked.clocked_time if kept else moment_of(reading, zone)
-        if not kept and reading_of(at.astimezone(zone)) != reading:
-            self.add_error("once", f"There is no {reading:%H:%M} on that day in {zone.key}: the clocks go forward.")
-            return None
+        if timezone.is_aware(reading):  # a document's, which says its zone itself
+            at = reading
+        else:
+            at = self.instance.clocked.clocked_time if kept else moment_of(reading, zone)
+            if not kept and reading_of(at.astimezone(zone)) != reading:
+                self.add_error("once", f"There is no {reading:%H:%M} on that day in {zone.key}: the clocks go forward.")
+                return None
         if at <= timezone.now() and (not kept or cleaned.get("enabled")):
             self.add_error("once", f"{reading:%Y-%m-%d %H:%M:%S} is over: it would never run.")
             return None
