@@ -116,7 +116,7 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
         return [
             path("preview/", view(require_POST(self.preview)), name="beat_config_schedule_preview"),
             path("test-run/", view(require_POST(self.test_run)), name="beat_config_schedule_test_run"),
-            path("examples/<slug:key>/", view(require_POST(self.add_example)), name="beat_config_schedule_example"),
+            path("examples/<key>/", view(require_POST(self.add_example)), name="beat_config_schedule_example"),
             *super().get_urls(),
         ]
 
