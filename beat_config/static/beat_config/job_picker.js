@@ -44,7 +44,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const holder = make("div", { class: "picker" }, input, list);
   list.after(nothing);
   select.before(holder);
-  holder.after(sentence, status);
+  select.parentElement.after(sentence, status); // beside them Unfold draws an arrow
   select.classList.add("picker-replaced");
   select.tabIndex = -1;
   select.setAttribute("aria-hidden", "true");
