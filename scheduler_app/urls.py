@@ -9,6 +9,7 @@ from scheduler_app.web import desktop, pausing
 from scheduler_app.web.calendar import calendar
 from scheduler_app.web.health import health
 from scheduler_app.web.login import login_link
+from scheduler_app.web.system import system
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -22,6 +23,7 @@ urlpatterns = [
     path("api/v1/openapi.json", openapi.openapi_json, name="api-openapi"),
     path("api/v1/docs", openapi.docs, name="api-docs"),
     path("api/v1/", api.urls),
+    path("admin/system/", admin.site.admin_view(system), name="system"),
     path("admin/pause/", admin.site.admin_view(pausing.pause), name="pause"),
     path("admin/resume/", admin.site.admin_view(pausing.resume), name="resume"),
     path("admin/calendar/", admin.site.admin_view(calendar), name="calendar"),

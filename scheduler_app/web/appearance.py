@@ -99,6 +99,18 @@ UNFOLD = {
                         "permission": _for("auth.view_group"),
                     },
                     {
+                        "title": "Alert channels",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:beat_config_alertchannel_changelist"),
+                        "permission": _for("beat_config.view_alertchannel"),
+                    },
+                    {
+                        "title": "System",
+                        "icon": "info",
+                        "link": reverse_lazy("system"),
+                        "permission": _for("jobs.view_service"),
+                    },
+                    {
                         "title": "Audit log",
                         "icon": "manage_search",
                         "link": reverse_lazy("admin:jobs_auditentry_changelist"),
