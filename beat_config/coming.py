@@ -38,7 +38,7 @@ class Outlook:
 def outlook(begin: datetime, end: datetime, *, each: int) -> Outlook:
     """Return the fires from *begin* up to *end*, at most *each* of a schedule; who fires next goes first."""
     firing = SchedulePolicy.objects.filter(look_at__lt=end, next_fire_at__lt=end, schedule__enabled=True, error="")
-    policies = list(firing.select_related(*RELATED).order_by("look_at")[: MOST_SCHEDULES + 1])
+    policies = list(firing.select_related(*RELATED).order_by("look_at", "pk")[: MOST_SCHEDULES + 1])
     left_out = len(policies) > MOST_SCHEDULES
     found: list[Coming] = []
     room = MOST_FIRES
