@@ -337,7 +337,7 @@ def _switched_off() -> Q:
     """
     task = PeriodicTask.objects.filter(pk=OuterRef("schedule"))
     disabled = Q(Exists(task.filter(enabled=False, one_off=False)), origin=Origin.SCHEDULE)
-    return Q(schedule__isnull=False) & (disabled | ~Exists(task))
+    return Q(schedule__isnull=False) & (disabled | Q(~Exists(task)))
 
 
 def _cancel_switched_off(runs: QuerySet[Run], now: datetime) -> int:
