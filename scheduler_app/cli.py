@@ -32,6 +32,9 @@ VERBS = {
     "config": "checking:config_group",
     "doctor": "checking:doctor",
     "service": "background:service_group",
+    "secret": "secrets:secret",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
     "completion": "completing:completion",
 }
 

@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from beat_config.readable import text
 from jobs import services
 from jobs.keeping import limits
 from scheduler_app.config import Config, masked
@@ -28,9 +29,9 @@ def system(request: HttpRequest) -> HttpResponse:
     """Show it, as a table and as text to copy."""
     config: Config = settings.SCHEDULER
     parts = {"Versions": versions(), "Places": places(config), "Now": now_running(), "History is kept": kept(config)}
-    settings_ = [(name, shown.value, shown.origin) for name, shown in masked(config).items()]
+    settings_ = [(name, text(shown.value), shown.origin) for name, shown in masked(config).items()]
     lines = [f"{name}: {value}" for facts in parts.values() for name, value in facts.items()]
-    lines += [f"{name} = {value!r} ({origin})" for name, value, origin in settings_ if origin != "default"]
+    lines += [f"{name} = {value} ({origin})" for name, value, origin in settings_ if origin != "default"]
     context = {
         **admin.site.each_context(request),
         "title": "System",
@@ -59,7 +60,7 @@ def places(config: Config) -> Mapping[str, str]:
         "Data folder": str(paths.data),
         "Folder of own jobs": str(paths.jobs),
         "Logs": str(paths.logs),
-        "Configuration": str(config.source or "none: all settings have their defaults"),
+        "Configuration": str(config.source or "no file"),
         "Database": f"{server}{name['NAME']}",
         "Message broker": _broker(config),
         "Time zone": settings.TIME_ZONE,

@@ -180,10 +180,12 @@ def test_a_channel_tells_only_of_its_events_and_of_schedules_with_its_tags(servi
     for schedule in (mine, other):
         fail(schedule.schedule.name, schedule_id=schedule.pk)
     make_run(state=State.MISSED, schedule_id=mine.pk, finished_at=NOW)
+    fail("of no schedule")
 
     alerts.look_and_send(NOW)
 
-    assert [text.split(" (")[0] for text in texts(service)] == ["mine failed"]
+    (text,) = texts(service)
+    assert [line.split(" (")[0] for line in text.splitlines()] == ["mine failed", "of no schedule failed"]
 
 
 def test_in_quiet_hours_nothing_is_sent_and_all_of_it_afterwards_in_one_message(service):

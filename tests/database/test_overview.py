@@ -141,10 +141,10 @@ def test_one_that_took_longer_than_usual_is_listed_when_it_has_ended(overview, s
 
 
 def test_an_empty_system_greets_and_a_used_one_does_not(overview, services):
-    assert "Nothing is scheduled yet" in overview().content.decode()
+    assert "What should run by itself?" in overview().content.decode()
 
     make_schedule(due=timezone.now() + HOUR)
-    assert "Nothing is scheduled yet" not in overview().content.decode()
+    assert "What should run by itself?" not in overview().content.decode()
 
 
 def test_who_may_not_see_runs_or_schedules_sees_none(client, services):
