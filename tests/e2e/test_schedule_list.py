@@ -50,7 +50,7 @@ def test_chosen_schedules_are_deleted_and_come_back(listed):
     assert "2 chosen" in listed.locator(".list-bulk").inner_text()
 
     listed.get_by_role("button", name="Delete").click()
-    listed.get_by_text("There is no schedule yet").wait_for()
+    listed.get_by_text("2 schedules are deleted.").wait_for()
     listed.get_by_role("button", name="Undo").click()
     listed.get_by_role("link", name="tidy", exact=True).wait_for()
 
