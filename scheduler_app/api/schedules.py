@@ -14,7 +14,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from beat_config import documents, previewing, snapshots, switching
+from beat_config import deletion, documents, previewing, switching
 from beat_config.blackout_rows import blackout_of
 from beat_config.document_form import filled
 from beat_config.document_shape import DocumentError, ScheduleDocument
@@ -24,7 +24,7 @@ from beat_config.running_now import run_now
 from beat_config.schedules import ArgumentsError
 from beat_config.triggers import TriggerError
 from beat_config.wording import describe
-from jobs import audit, catalogue, permissions
+from jobs import catalogue, permissions
 from jobs.models import Origin
 from scheduler_app.api import runs
 from scheduler_app.api.access import ADD_SCHEDULE, VIEW_SCHEDULE, Caller
@@ -173,8 +173,7 @@ def delete_schedule(request: HttpRequest, schedule_id: Id) -> Status[None]:
     with transaction.atomic():
         schedule = _locked(caller, request, schedule_id)
         _need_job_of(caller, schedule)
-        audit.record(caller.name, audit.Action.DELETED, schedule, snapshots.of(schedule), None)
-        schedule.delete()
+        deletion.delete([schedule.pk], by=caller.name, now=timezone.now())
     return Status(HTTPStatus.NO_CONTENT, None)
 
 

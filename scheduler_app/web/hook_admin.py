@@ -120,7 +120,7 @@ class WebHookAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold ha
 
     def save_model(self, request: HttpRequest, obj: WebHook, form: HookForm, change: bool) -> None:
         if not change:
-            obj.owner = request.user
+            obj.owner = request.user  # type: ignore[assignment]  # who is signed in
             request.hook_text = hooks.give_text(obj)  # type: ignore[attr-defined]
         super().save_model(request, obj, form, change)
 

@@ -102,7 +102,7 @@ class ApiTokenAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold h
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: TokenForm, change: bool) -> None:
         if not change:
-            obj.owner = request.user
+            obj.owner = request.user  # type: ignore[assignment]  # who is signed in
             days = form.cleaned_data["lifetime"]
             obj.expires_at = timezone.now() + timedelta(days=int(days)) if days else None
             request.token_text = tokens.give_text(obj)  # type: ignore[attr-defined]
