@@ -40,14 +40,14 @@ class HookForm(forms.ModelForm):  # type: ignore[type-arg]
         model = WebHook
         fields = ("name", "schedule", "signed", "takes", "per_minute")
         widgets = {"per_minute": UnfoldAdminIntegerFieldWidget, "schedule": UnfoldAdminSelect2Widget}
+        help_texts = {
+            "name": "Who calls it. Shown in the history of what it starts.",
+            "signed": f"The sender signs what it sends with a key, in the header {hooks.SIGNATURE}, as GitHub does. Who"
+            " finds the address out can then start nothing.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["name"].help_text = "Who calls it. Shown in the history of what it starts."
-        self.fields["signed"].help_text = (
-            f"The sender signs what it sends with a key, in the header {hooks.SIGNATURE}, as GitHub does. Who finds the"
-            " address out can then start nothing."
-        )
         self.initial["takes"] = hooks.write_takes(self.instance.takes)
 
     def clean_schedule(self) -> Any:

@@ -48,20 +48,22 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
         model = ApiToken
         fields = ("name", "scope", "commands", "tags", "per_minute")
         widgets = {"per_minute": UnfoldAdminIntegerFieldWidget}
+        help_texts = {
+            "name": "Which program it is for. Shown in the history of what it starts.",
+            "scope": "Never more than you may do yourself.",
+            "commands": "For jobs that run programs, if you may run them yourself.",
+            "per_minute": "A program that asks faster is told to wait.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "tags" not in self.fields:  # of somebody else, to look at
+            return
         names = set(Tag.objects.values_list("name", flat=True)) | set(self.instance.tags)
         tags = self.fields["tags"]
         tags.choices = [(name, name) for name in sorted(names, key=str.casefold)]  # type: ignore[attr-defined]
         if not names:
             tags.help_text = "No schedule has a tag yet: the token is for all schedules, and all jobs."
-        self.fields["name"].help_text = "Which program it is for. Shown in the history of what it starts."
-        self.fields["scope"].help_text = "Never more than you may do yourself."
-        self.fields["commands"].help_text = "For jobs that run programs, if you may run them yourself."
-        self.fields["per_minute"].help_text = "A program that asks faster is told to wait."
-        if self.instance.pk:
-            del self.fields["lifetime"]
 
 
 class ApiTokenAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
@@ -95,6 +97,10 @@ class ApiTokenAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold h
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         found: QuerySet[ApiToken] = super().get_queryset(request).select_related("owner")
         return found if _sees_all(request) else found.filter(owner=request.user.pk)
+
+    def get_fields(self, _request: HttpRequest, obj: ApiToken | None = None) -> list[str]:
+        fields = ["name", "scope", "commands", "tags", "per_minute"]
+        return fields if obj is not None else [*fields, "lifetime"]
 
     def get_urls(self) -> list[URLPattern]:
         revoke = self.admin_site.admin_view(require_POST(self.revoke))

@@ -44,14 +44,24 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(owner):
     assert 29 <= (token.expires_at - token.created_at).days <= 30
     assert token.digest not in made.content.decode()
     for page in (TOKENS, f"{TOKENS}{token.pk}/change/"):
-        assert text not in browser.get(page).content.decode()
+        answer = browser.get(page)
+        assert answer.status_code == 200
+        assert text not in answer.content.decode()
+    changed = browser.post(f"{TOKENS}{token.pk}/change/", {**FORM, "scope": "read", "tags": ["shop"]})
+    assert changed.status_code == 302
+    token.refresh_from_db()
+    assert (token.scope, token.expires_at is not None, token.owner) == ("read", True, owner)
 
     asked = {"Authorization": f"Bearer {text}"}
     assert Client().get(f"{API}/schedules", headers=asked).status_code == 200
     assert browser.get(f"{TOKENS}{token.pk}/revoke/").status_code == 405
     assert browser.post(f"{TOKENS}{token.pk}/revoke/").status_code == 302
     assert Client().get(f"{API}/schedules", headers=asked).status_code == 401
-    assert [entry.action for entry in AuditEntry.objects.filter(kind="web.apitoken")] == ["added", "changed"]
+    assert [entry.action for entry in AuditEntry.objects.filter(kind="web.apitoken").order_by("pk")] == [
+        "added",
+        "changed",
+        "changed",
+    ]
     assert browser.post(f"{TOKENS}{token.pk}/change/", FORM).status_code == 403
 
 
@@ -65,6 +75,7 @@ def test_everybody_sees_their_own_tokens_and_admins_may_take_back_any(owner):
     assert signed_in(person("editor")).get(f"{TOKENS}{of_owner.pk}/change/").status_code in {302, 403}
     admin = signed_in(owner)
     assert "of a viewer" in admin.get(TOKENS).content.decode()
+    assert "Revoke this token" in admin.get(f"{TOKENS}{of_viewer.pk}/change/").content.decode()
     assert admin.post(f"{TOKENS}{of_viewer.pk}/change/", FORM).status_code == 403
     assert admin.post(f"{TOKENS}{of_viewer.pk}/revoke/").status_code == 302
     of_viewer.refresh_from_db()
@@ -87,5 +98,9 @@ def test_a_web_hook_is_made_for_a_job_that_one_may_start_with_parameters_it_has(
     hook = WebHook.objects.get()
     assert (hook.owner, hook.takes, hook.signed) == (owner, {"command": "head.message"}, True)
     assert "command = head.message" in browser.get(f"{HOOKS}{hook.pk}/change/").content.decode()
+    boss = signed_in(User.objects.create_superuser("boss"))
+    assert boss.get(f"{HOOKS}{hook.pk}/change/").status_code == 200
+    assert boss.post(f"{HOOKS}{hook.pk}/change/", form).status_code == 403
     assert browser.post(f"{HOOKS}{hook.pk}/revoke/").status_code == 302
+    assert browser.get(f"{HOOKS}{hook.pk}/change/").status_code == 200
     assert Client().post(shown(made)).status_code == 404

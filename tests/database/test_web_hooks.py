@@ -94,7 +94,7 @@ def test_a_signed_hook_believes_only_what_is_signed(hook):
 def test_nothing_starts_where_it_is_not_wanted_or_not_allowed_any_more(hook):
     mine, now = hook(per_minute=1_000), timezone.now()
     refusal(Client().post("/hooks/hook_nonsense"), 404)
-    refusal(call(mine, **{"Origin": "https://evil.example"}), 403)
+    refusal(call(mine, Origin="https://evil.example"), 403)
     pausing.pause(now + timedelta(hours=1), by="ada", now=now)
     assert refusal(call(mine), 503)["detail"].endswith("all schedules are paused")
     pausing.resume(timezone.now(), by="ada")
