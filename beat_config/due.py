@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 
 from django.db import connection
 from django.db.models import Model
@@ -10,7 +9,7 @@ from django_celery_beat.models import PeriodicTask
 
 from beat_config.models import LOOK_NOW, Blackout, SchedulePolicy
 from jobs.bulk import among, listed, moment
-from jobs.rows import reader
+from jobs.rows import attach, reader
 
 # Nothing that is decided here depends on these.
 UNREAD = ("last_run_at", "total_run_count", "date_changed", "description")
@@ -54,9 +53,11 @@ def lock(ids: Sequence[int], now: datetime) -> list[SchedulePolicy]:
         )
         rows = cursor.fetchall()
     locked = policies.instances(rows)
-    for policy, task in zip(locked, tasks.instances(rows, skip=len(policies)), strict=True):
-        policy.schedule = task
-    _attach_timings([policy.schedule for policy in locked])
+    schedules = tasks.instances(rows, skip=len(policies))
+    for policy, task in zip(locked, schedules, strict=True):
+        attach(policy, "schedule", task)
+    for name in TIMINGS:
+        _attach(name, schedules)
     return locked
 
 
@@ -76,17 +77,16 @@ def blackout_rows(policies: Sequence[SchedulePolicy]) -> Mapping[int, Sequence[B
     return found
 
 
-def _attach_timings(tasks: Sequence[PeriodicTask]) -> None:
-    """Give *tasks* the rows that their triggers are made of; most share theirs."""
-    for name in TIMINGS:
-        field = PeriodicTask._meta.get_field(name)
-        key = attrgetter(field.attname)
-        ids = {*map(key, tasks)} - {None}
-        rows = {row.pk: row for row in _rows(field.related_model, ids)} if ids else {}
-        for task in tasks if rows else ():
-            row = rows.get(key(task))
-            if row is not None:
-                field.set_cached_value(task, row)
+def _attach(name: str, tasks: Sequence[PeriodicTask]) -> None:
+    """Give *tasks* the rows of the timing *name* that their triggers are made of; most share theirs."""
+    field = PeriodicTask._meta.get_field(name)
+    # Not by the attribute: it takes ten times as long.
+    ids = [vars(task)[field.attname] for task in tasks]
+    different = {*ids} - {None}
+    rows = {row.pk: row for row in _rows(field.related_model, different)} if different else {}
+    for task, pk in zip(tasks, ids, strict=True) if rows else ():
+        if pk in rows:
+            attach(task, name, rows[pk])
 
 
 def _rows(model: type[Model], ids: Iterable[int]) -> Sequence[Model]:

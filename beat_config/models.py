@@ -221,3 +221,17 @@ class Schedule(PeriodicTask):  # type: ignore[misc]  # django-celery-beat has no
 
     def __str__(self) -> str:
         return str(self.name)
+
+
+class DeletedSchedule(models.Model):
+    """What was deleted, as it was, so that it can be restored; see `deletion`."""
+
+    # The number it had, under which its history is: it gets it back.
+    schedule_id = models.PositiveBigIntegerField()
+    name = models.CharField(max_length=200)
+    rows = models.JSONField()
+    deleted_at = models.DateTimeField()
+    deleted_by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return self.name

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -18,7 +19,7 @@ FORGET_AFTER = timedelta(days=366)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 ALL_SCHEDULES = "All schedules"
 LENGTHS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
-TOMORROW, RESUMED = "tomorrow", "resumed"
+TOMORROW, RESUMED, UNTIL = "tomorrow", "resumed", "until"
 LABELS = {"15m": "15 minutes", "1h": "1 hour", TOMORROW: "Until tomorrow", RESUMED: "Until resumed"}
 
 
@@ -46,11 +47,19 @@ def current(now: datetime) -> Pause | None:
     return _going_on(now).order_by("-pk").first()
 
 
-def end_of(length: str, now: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return when a pause of that *length* (15m, 1h, tomorrow, resumed) ends; None is never by itself.
+def context(now: datetime) -> dict[str, Any]:
+    """Return what a template needs to show the pause that goes on, and to offer one."""
+    return {"pause": current(now), "pause_lengths": LABELS}
 
-    Tomorrow begins at midnight in *zone*. Raises ValueError for another length.
+
+def end_of(length: str, now: datetime, zone: ZoneInfo, at: str = "") -> datetime | None:
+    """Return when a pause of that *length* (15m, 1h, tomorrow, resumed, until) ends; None is never by itself.
+
+    Tomorrow begins at midnight in *zone*; until is the moment *at*, as a clock there shows it: 2026-12-24T18:00. Raises
+    ValueError for another length, and for a moment that is none or has passed.
     """
+    if length == UNTIL:
+        return _moment(at, now, zone)
     if length == RESUMED:
         return None
     if length == TOMORROW:
@@ -59,6 +68,17 @@ def end_of(length: str, now: datetime, zone: ZoneInfo) -> datetime | None:
     if length not in LENGTHS:
         raise ValueError(f"cannot pause for {length!r}: known are {', '.join(LABELS)}")
     return now + LENGTHS[length]
+
+
+def _moment(text: str, now: datetime, zone: ZoneInfo) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"cannot pause until {text!r}: give a date and a time") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    if moment <= now:
+        raise ValueError(f"cannot pause until {moment:%Y-%m-%d %H:%M}: that is over")
+    return moment
 
 
 def pause(until: datetime | None, *, by: str, now: datetime) -> None:

@@ -99,5 +99,5 @@ def route_of(task: PeriodicTask) -> dict[str, object] | None:
 
 
 def _headers(task: PeriodicTask) -> dict[str, Any]:
-    headers = json.loads(task.headers or "{}")
+    headers = json.loads(task.headers) if task.headers not in {"", "{}", None} else {}
     return headers if isinstance(headers, dict) else {}

@@ -121,7 +121,7 @@ def overtaken(trigger: Trigger, *, due: datetime, until: datetime, what: str) ->
 
 
 def _decide_one(due: datetime, now: datetime, policy: Policy, blackouts: Sequence[Blackout]) -> Fire:
-    window = window_at(blackouts, due)
+    window = window_at(blackouts, due) if blackouts else None
     if window is not None:
         return Fire(due, Verdict.SKIPPED, window.reason)
     if _may_run(due, now, policy):

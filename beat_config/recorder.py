@@ -154,7 +154,7 @@ class _Batch:
         fire = policy.next_fire_at
         if policy.error or fire is None or fire > self.now:
             return []
-        blackouts = [*self.pauses, *(blackout_of(row) for row in self.blackouts.get(policy.pk, ()))]
+        blackouts = [*self.pauses, *(blackout_of(row) for row in self.blackouts.get(policy.schedule_id, ()))]
         decisions = plan(trigger_of(policy), due=fire, now=self.now, policy=policy_of(policy), blackouts=blackouts)
         runs = [self._run(policy, fire) for fire in decisions.fires]
         policy.next_fire_at = policy.look_at = decisions.next_fire_at
@@ -193,9 +193,9 @@ class _Batch:
     def _in_its_lane(self, policy: SchedulePolicy, run: Run, key: str) -> Run:
         lane = self.lanes.get(key)
         if lane is None and policy.overlap == Overlap.SKIP:
-            lane = self.keyless.get(policy.pk)
+            lane = self.keyless.get(policy.schedule_id)
         if lane is None:
-            self.lanes[key] = _Lane(None, policy.pk, run.schedule_name, run.fire_time)
+            self.lanes[key] = _Lane(None, policy.schedule_id, run.schedule_name, run.fire_time)
             return run
         ahead = lane.ahead_of(policy)
         if policy.overlap == Overlap.SKIP:

@@ -127,7 +127,7 @@ def exclusive_key(policy: SchedulePolicy) -> str | None:
     """Return what the schedule's runs share with those they must not run beside; None when they may."""
     if policy.overlap == Overlap.ALLOW:
         return None
-    return policy.concurrency_key or f"schedule:{policy.pk}"
+    return policy.concurrency_key or f"schedule:{policy.schedule_id}"
 
 
 def make_ready(run: Run, policy: SchedulePolicy, now: datetime) -> None:
@@ -167,8 +167,8 @@ def cursor_of(policy: SchedulePolicy, now: datetime) -> Cursor:
 
 def settled(policy: SchedulePolicy, moment: datetime) -> str:
     """Return *moment* as the schedule's zone shows it, with its offset from UTC; empty where no zone matters."""
-    crontab = policy.schedule.crontab
-    return "" if crontab is None else moment.astimezone(crontab.timezone).isoformat()
+    task = policy.schedule
+    return "" if task.crontab_id is None else moment.astimezone(task.crontab.timezone).isoformat()
 
 
 def _settled_until(policy: SchedulePolicy) -> datetime | None:
@@ -193,7 +193,7 @@ def _trigger(policy: SchedulePolicy, anchor: datetime) -> Trigger:
         _unbounded(task, policy, anchor),
         weeks=_weeks(policy, anchor) if policy.every_nth_week > 1 else None,
         spread=policy.spread,
-        seed=f"schedule {policy.pk}",
+        seed=f"schedule {policy.schedule_id}",
         start=task.start_time,
         end=task.expires,
     )
@@ -206,9 +206,9 @@ def _weeks(policy: SchedulePolicy, anchor: datetime) -> Weeks:
 
 
 def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> Trigger:
-    if task.interval is not None:
-        period = timedelta(**{task.interval.period: task.interval.every})
-        return Interval(period=period, anchor=anchor)
+    # Asked for an id first: to find that there is no row takes longer than the rest.
+    if task.interval_id is not None or task.interval is not None:
+        return Interval(period=_period(task.interval.every, task.interval.period), anchor=anchor)
     if task.crontab is not None:
         return _crontab(cron_line(task, policy), task.crontab.timezone, policy.day_rule)
     if task.clocked is not None:
@@ -221,6 +221,11 @@ def _unbounded(task: PeriodicTask, policy: SchedulePolicy, anchor: datetime) -> 
 
 
 @lru_cache(maxsize=4096)
+def _period(every: int, period: str) -> timedelta:
+    return timedelta(**{period: every})
+
+
+@lru_cache(maxsize=4096)
 def _crontab(line: str, zone: ZoneInfo, day_rule: str) -> Crontab:
     return Crontab(expression=line, zone=zone, day_rule=day_rule)  # type: ignore[arg-type]  # the model's choices are the trigger's words
 
@@ -228,20 +233,26 @@ def _crontab(line: str, zone: ZoneInfo, day_rule: str) -> Crontab:
 def fingerprint_of(policy: SchedulePolicy) -> str:
     """Return a digest of all that the rows say about when the schedule fires."""
     task = policy.schedule
-    columns: list[Any] = [task.enabled, task.start_time, task.expires, policy.expression, policy.day_rule]
+    columns: list[Any] = [task.enabled, _text(task.start_time), _text(task.expires), policy.expression, policy.day_rule]
     columns += [policy.every_nth_week, policy.weeks_from, policy.spread]
     if task.interval_id is not None:
-        columns += [task.interval.every, task.interval.period]
+        interval = task.interval
+        columns += [interval.every, interval.period]
     if task.crontab_id is not None:
         columns += [cron_line(task, policy), task.crontab.timezone]
     if task.clocked_id is not None:
-        columns.append(task.clocked.clocked_time)
+        columns.append(_text(task.clocked.clocked_time))
     if task.solar_id is not None:
-        columns += [task.solar.event, task.solar.latitude, task.solar.longitude]
-    return _digest(tuple(str(column) for column in columns))
+        columns += [task.solar.event, _text(task.solar.latitude), _text(task.solar.longitude)]
+    return _digest(tuple(columns))
+
+
+def _text(value: object) -> str | None:
+    """Return *value* as the digest has it: equal moments and numbers may be written in several ways."""
+    return None if value is None else str(value)
 
 
 @lru_cache(maxsize=4096)
-def _digest(columns: tuple[str, ...]) -> str:
-    text = json.dumps(columns)
+def _digest(columns: tuple[Any, ...]) -> str:
+    text = json.dumps([str(column) for column in columns])
     return hashlib.sha256(text.encode()).hexdigest()

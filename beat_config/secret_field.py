@@ -19,7 +19,7 @@ class SecretWidget(forms.MultiWidget):
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
-        choice = UnfoldAdminSelectWidget(choices=_choices(names, ""))
+        choice = UnfoldAdminSelectWidget(attrs={"aria-label": "Stored secret"}, choices=_choices(names, ""))
         typed = UnfoldAdminPasswordWidget(
             attrs={"autocomplete": "new-password", "placeholder": "or type a value", "aria-label": "Value"}
         )

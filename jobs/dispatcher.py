@@ -6,17 +6,18 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
-from jobs.bulk import Among
+from jobs.bulk import Among, among, listed, moment
 from jobs.envelope import Way
 from jobs.messages import Message
 from jobs.models import Run
 from jobs.publisher import BrokerUnavailable, Publisher, Shipment
+from jobs.rows import reader
 from jobs.states import WAITING, State
 from scheduler_app import routing
 
@@ -37,6 +38,16 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
 LOOK_EVERY = 3.0
 # A broker that stays away is a line in the log this often, not a line for each try.
 SAY_AGAIN_AFTER = 30.0
+
+
+class _Taken(NamedTuple):
+    """What is sent of a run; the names are those of its columns."""
+
+    id: int
+    attempt: int
+    fire_time: datetime | None
+    expires_at: datetime | None
+    route: Mapping[str, Any] | None
 
 
 class Dispatcher:
@@ -62,7 +73,7 @@ class Dispatcher:
             receipt = self._publisher.publish([self._shipment(run, now) for run in runs])
         except BrokerUnavailable:
             with self._turns:
-                _waiting(run["id"] for run in runs).update(dispatch_at=now)
+                _waiting(run.id for run in runs).update(dispatch_at=now)
             raise
         with self._turns, transaction.atomic():
             first = When(state=State.PENDING, then=Value(timezone.now()))
@@ -93,25 +104,29 @@ class Dispatcher:
     def close(self) -> None:
         self._publisher.close()
 
-    def _take(self, now: datetime) -> Sequence[Mapping[str, Any]]:
+    def _take(self, now: datetime) -> Sequence[_Taken]:
         due = Run.objects.filter(dispatch_at__lte=now)  # which only those that wait have
         if not due.exists():  # without opening a write transaction, which on SQLite keeps others out
             return []
-        with self._turns, transaction.atomic():
-            rows = list(
-                due.order_by("dispatch_at", "id")
-                .select_for_update(skip_locked=True)
-                .values("id", "attempt", "fire_time", "expires_at", "route")[:BATCH]
+        # In SQL: Django takes three times as long, for the moments above all.
+        read = reader(Run, "run", only=_Taken._fields)
+        locking = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update else ""
+        with self._turns, transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {read.columns} FROM jobs_run run WHERE dispatch_at <= %s"  # noqa: S608 - names of our own columns
+                f" ORDER BY dispatch_at, id LIMIT {BATCH}{locking}",
+                [moment(now)],
             )
-            Run.objects.filter(Among(F("pk"), [row["id"] for row in rows])).update(dispatch_at=now + TAKEN_FOR)
-        return rows
+            runs = [_Taken(*row) for row in read.rows(cursor.fetchall())]
+            cursor.execute(
+                f"UPDATE jobs_run SET dispatch_at = %s WHERE {among('id')}",  # noqa: S608 - as above
+                [moment(now + TAKEN_FOR), listed(run.id for run in runs)],
+            )
+        return runs
 
-    def _shipment(self, row: Mapping[str, Any], now: datetime) -> Shipment:
-        route = row["route"]
-        message = Message.of_run(
-            row["id"], row["attempt"], fire_time=row["fire_time"], expires_at=row["expires_at"], now=now
-        )
-        return Shipment(message, self._usual_way if route is None else self._way(route))
+    def _shipment(self, run: _Taken, now: datetime) -> Shipment:
+        message = Message.of_run(run.id, run.attempt, fire_time=run.fire_time, expires_at=run.expires_at, now=now)
+        return Shipment(message, self._usual_way if run.route is None else self._way(run.route))
 
     def _way(self, route: Mapping[str, Any]) -> Way:
         exchange, queue = route.get("exchange", ""), route.get("queue", routing.ANY)

@@ -87,6 +87,8 @@ class Kind:
 
     name: ClassVar[KindName]
     choices: tuple[tuple[str, str], ...] = ()
+    # Of a list or a mapping: of what kind each value in it is.
+    item_name: KindName | None = None
 
     def parse(self, value: object) -> Any:
         """Return the Python value; Refused says what is allowed instead."""
@@ -311,6 +313,7 @@ class List(Kind):
         self._item = item
         self._build = build
         self.choices = item.choices
+        self.item_name = item.name
 
     def parse(self, value: object) -> Any:
         if not isinstance(value, list | tuple | set | frozenset):
@@ -343,6 +346,7 @@ class NameMapping(Kind):
 
     def __init__(self, item: Kind) -> None:
         self._item = item
+        self.item_name = item.name
 
     def parse(self, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping):

@@ -142,6 +142,12 @@ class Run(models.Model):
             ),
             # history filtered by state, newest first; claims.interrupt_expired
             models.Index(fields=["state", "-id"], name="jobs_run_by_state"),
+            # schedule_list.failing: written only when a run goes wrong
+            models.Index(
+                fields=["schedule", "-id"],
+                name="jobs_run_gone_wrong",
+                condition=Q(part_of=None, state__in=[State.FAILED, State.INTERRUPTED, State.TIMED_OUT]),
+            ),
             # a schedule's own history, newest first
             models.Index(fields=["schedule", "-id"], name="jobs_run_by_schedule"),
         ]

@@ -102,6 +102,7 @@ class Parameter(NamedTuple):
     choices: tuple[tuple[str, str], ...] = ()
     language: str = ""  # of kind "code"
     secret: bool = False  # its values are secrets, or lists or mappings of some
+    item: KindName | None = None  # of a list or mapping: the kind of each value in it
 
 
 class Field(NamedTuple):
@@ -274,6 +275,7 @@ def _field(
         choices=kind.choices,
         language=next((mark.language for mark in metadata if isinstance(mark, Code)), ""),
         secret=kind.is_secret,
+        item=kind.item_name,
     )
     checks = tuple(mark.function for mark in metadata if isinstance(mark, Check))
     field = Field(parameter, kind, annotation, optional, checks, constrained=bool(foreign))

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from scheduler_app import platforms
-from scheduler_app.commands.verbs.shared import NOT_RUNNING, PROBLEM, places
+from scheduler_app.commands.problems import NOT_RUNNING, PROBLEM, CommandProblem
+from scheduler_app.commands.verbs.shared import Family, places
 
 # Where the verbs are, in the order of the help.
 VERBS = {
-    "run": "services:run",
+    "run": "runs:run",
     "start": "services:start",
     "stop": "services:stop",
     "restart": "services:restart",
@@ -30,7 +31,7 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
+class Verbs(Family):
     """Finds verbs, and turns what the program knows to be wrong into a sentence on stderr and an exit code."""
 
     def __init__(self, *arguments: Any, verbs: Mapping[str, str], **options: Any) -> None:
@@ -69,16 +70,17 @@ def _exit_code(error: Exception) -> int | None:
     """Return the exit code for an error that explains itself, None for a defect of the program."""
     from jobs.errors import JobError
     from scheduler_app.broker import BrokerError
-    from scheduler_app.commands.problems import CommandProblem
     from scheduler_app.config import ConfigError
     from scheduler_app.paths import FolderError
     from scheduler_app.platforms import ServiceManagerError
     from scheduler_app.supervisor.control import NotRunningError
     from scheduler_app.supervisor.service import SupervisorError
 
+    if isinstance(error, CommandProblem):
+        return error.code
     if isinstance(error, NotRunningError):
         return NOT_RUNNING
-    known = ConfigError | FolderError | BrokerError | SupervisorError | CommandProblem | JobError | ServiceManagerError
+    known = ConfigError | FolderError | BrokerError | SupervisorError | JobError | ServiceManagerError
     return PROBLEM if isinstance(error, known) else None
 
 

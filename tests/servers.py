@@ -34,7 +34,7 @@ class MissingServer(Exception):  # noqa: N818 - it is not the test that is wrong
 
 @cache
 def missing(server: str) -> str | None:
-    """Return why *server* (rabbitmq, postgresql, chromium, dbus, wine) cannot be used here; None when it can."""
+    """Return why *server* (rabbitmq, postgresql, chromium, dbus, …) cannot be used here; None when it can."""
     try:
         _CHECKS[server]()
     except MissingServer as reason:
@@ -295,6 +295,30 @@ def systemd_analyze() -> str:
     raise MissingServer("systemd-analyze is not installed")
 
 
+# Debian's PyGObject.
+PYGOBJECT = Path("/usr/lib/python3/dist-packages/gi")
+
+
+def appindicator() -> Path:
+    """Return the system's PyGObject, where it, an AppIndicator library and Xvfb are there; raises MissingServer."""
+    if not any(Path("/usr/lib").glob("*/girepository-1.0/AyatanaAppIndicator3-*.typelib")):
+        raise MissingServer("gir1.2-ayatanaappindicator3-0.1 is not installed")
+    if shutil.which("Xvfb") is None:
+        raise MissingServer("Xvfb is not installed")
+    if not PYGOBJECT.exists():
+        raise MissingServer("python3-gi is not installed")
+    return PYGOBJECT
+
+
+def xfce4_panel() -> str:
+    """Return the path of Xfce's panel, where Xvfb is there, too; raises MissingServer."""
+    if shutil.which("Xvfb") is None:
+        raise MissingServer("Xvfb is not installed")
+    if found := shutil.which("xfce4-panel"):
+        return found
+    raise MissingServer("xfce4-panel is not installed")
+
+
 # Commands behind this may mount what they like, and nobody else sees it; only Linux lets an ordinary user do so.
 WITH_OWN_DISKS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 
@@ -321,6 +345,8 @@ _CHECKS: dict[str, Callable[[], object]] = {
     "chromium": chromium,
     "wine": windows_python,
     "dbus": dbus_daemon,
+    "appindicator": appindicator,
+    "xfce4-panel": xfce4_panel,
     "systemd": systemd_analyze,
     "own disks": own_disks,
     "root": root,

@@ -98,16 +98,40 @@ def job_rows(registry: Registry) -> list[tuple[str, str, str, str]]:
     return [(job.name, job.group, job.title, _where(job)) for job in own]
 
 
-def describe(name: str, folder: Path) -> Iterator[str]:
-    """Yield the lines about the job *name*; UnknownJob when there is none."""
+def found(name: str, folder: Path) -> Job:
+    """Return the job called *name*; UnknownJob when there is none, with the files that could not be read."""
     registry = discover(folder)
-    if name not in registry:
-        broken = map(str, registry.problems)
-        try:
-            registry.get(name)
-        except UnknownJob as error:
-            raise UnknownJob(name, error.near, broken) from None
-    job = registry[name]
+    try:
+        return registry[name]
+    except UnknownJob as error:
+        raise UnknownJob(name, error.near, map(str, registry.problems)) from None
+
+
+def job_as_json(job: Job) -> dict[str, Any]:
+    """Return what programs get of *job*."""
+    return {
+        "job": job.name,
+        "title": job.title,
+        "group": job.group,
+        "description": job.description,
+        "defined_in": None if job.is_builtin else {"file": job.source, "line": job.line},
+        "permission": job.permission,
+        "parameters": [
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "required": each.required,
+                "default": _MASK if each.secret and each.default else each.default,
+                "help": each.help,
+                "choices": [value for value, _ in each.choices],
+            }
+            for each in job.parameters
+        ],
+    }
+
+
+def describe(job: Job) -> Iterator[str]:
+    """Yield the lines about *job*."""
     yield f"{job.title} ({job.name})"
     if job.description:
         yield ""
@@ -131,15 +155,18 @@ def _where(job: Job) -> str:
 
 def _parameter_lines(parameter: Parameter) -> Iterator[str]:
     kind = " or ".join(value for value, _ in parameter.choices) or parameter.kind
-    if parameter.required:
-        need = "required"
-    elif parameter.default in (None, "", [], {}):
-        need = "optional"
-    else:
-        need = f"default {_shown(parameter.default) if parameter.kind != 'secret' else _MASK}"
-    yield f"  {parameter.name} ({kind}, {need})"
+    yield f"  {parameter.name} ({kind}, {need(parameter)})"
     if parameter.help:
         yield f"      {parameter.help}"
+
+
+def need(parameter: Parameter) -> str:
+    """Return whether *parameter* has to be given, or what it is without: "required", "default 7"."""
+    if parameter.required:
+        return "required"
+    if parameter.default in (None, "", [], {}):
+        return "optional"
+    return f"default {_shown(parameter.default) if not parameter.secret else _MASK}"
 
 
 def _shown(default: Any) -> str:

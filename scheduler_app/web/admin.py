@@ -9,9 +9,11 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckBoxes
 
 from jobs import permissions
 from jobs.audited_admin import AuditedAdmin
@@ -30,7 +32,12 @@ USER_WORDS = {
     "is_superuser": ("May do everything", "Whatever the groups say."),
 }
 # What is somebody's to do here; Django knows more kinds of rows, which have no pages.
-_VERBS = {"view": "look at", "add": "add", "change": "change", "delete": "delete"}
+_VERBS = {"view": "Look at", "add": "Add", "change": "Change", "delete": "Delete"}
+# What no page does, whoever asks.
+_IDLE = (
+    *("add_run", "change_run", "delete_run", "add_refusedmessage", "change_refusedmessage"),
+    *("add_auditentry", "change_auditentry", "delete_auditentry"),
+)
 
 
 def offered() -> QuerySet[Permission]:
@@ -39,7 +46,8 @@ def offered() -> QuerySet[Permission]:
     found = Q(codename__in=["run_command", "run_schedule"])
     for app, model in pages:
         found |= Q(content_type__app_label=app, content_type__model=model)
-    return Permission.objects.filter(found).select_related("content_type").order_by("content_type__model", "codename")
+    useful = Permission.objects.filter(found).exclude(codename__in=_IDLE)
+    return useful.select_related("content_type").order_by("content_type__model", "codename")
 
 
 def in_words(permission: Permission) -> str:
@@ -47,7 +55,7 @@ def in_words(permission: Permission) -> str:
     verb, _, model = permission.codename.partition("_")
     kind = permission.content_type.model_class()
     if verb not in _VERBS or kind is None or kind._meta.model_name != model:
-        return permission.name.removeprefix("Can ")
+        return capfirst(permission.name.removeprefix("Can "))
     return f"{_VERBS[verb]} {kind._meta.verbose_name_plural}"
 
 
@@ -75,6 +83,7 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    filter_horizontal = ()
     list_display = ("username", "shown_name", "shown_groups", "may_sign_in", "last_login")
     list_filter = ("groups", "is_active")
     # Whoever is a user of this program is one of its admin: Django's staff flag is set for all of them.
@@ -128,7 +137,7 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
         return form
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        field = super().formfield_for_manytomany(db_field, request, widget=CheckBoxes, **kwargs)
         if db_field.name == "user_permissions" and field is not None:
             field.queryset = offered()
             field.label_from_instance = in_words  # type: ignore[method-assign,assignment]  # Django's way to say it
@@ -145,8 +154,10 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
 
 @admin.register(Group)
 class GroupAdmin(AuditedAdmin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+    filter_horizontal = ()
+
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        field = super().formfield_for_manytomany(db_field, request, widget=CheckBoxes, **kwargs)
         if db_field.name == "permissions" and field is not None:
             field.queryset = offered()
             field.label_from_instance = in_words  # type: ignore[method-assign,assignment]  # Django's way to say it

@@ -15,6 +15,7 @@ UNFOLD = {
     "SITE_TITLE": "Scheduler",
     "SITE_HEADER": "Scheduler",
     "SITE_SYMBOL": "schedule",
+    "SITE_ICON": "/static/web/icon.svg",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/web/icon.svg"}],
     "SITE_URL": None,
     "SHOW_HISTORY": False,

@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class WebConfig(AppConfig):
@@ -6,3 +6,7 @@ class WebConfig(AppConfig):
     label = "web"
     verbose_name = "Admin"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Django's name for it says little to people.
+        apps.get_app_config("auth").verbose_name = "People"

@@ -15,3 +15,8 @@ def name() -> str:
 def at_the_tray() -> str:
     """Return who acts when the tray asks for something: it runs under the same account."""
     return f"{name()} at the tray".strip()
+
+
+def at_the_command_line() -> str:
+    """Return who acts when somebody types a verb."""
+    return f"{name()} at the command line".strip()

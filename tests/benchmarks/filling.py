@@ -57,12 +57,12 @@ def fill(schedules: int, *, due: int, at: datetime, now: datetime) -> None:
                 "fingerprint": fingerprint,
             }
 
-    _insert(PeriodicTask(task="run_command", kwargs='{"command": "true"}', date_changed=now), tasks())
+    insert(PeriodicTask(task="run_command", kwargs='{"command": "true"}', date_changed=now), tasks())
     # The database has made policies of its own, to be looked at; one of them says what a policy is by default.
     template = SchedulePolicy.objects.get(pk=1)
     fingerprints = [_fingerprint(PeriodicTask(name="x", **trigger), now) for trigger in triggers]
     _empty(SchedulePolicy)
-    _insert(template, policies())
+    insert(template, policies())
     with connection.cursor() as cursor:
         # A rival adds a schedule of its own, under the next number.
         for statement in connection.ops.sequence_reset_sql(no_style(), [PeriodicTask]):
@@ -137,7 +137,7 @@ def _fingerprint(task: PeriodicTask, now: datetime) -> str:
     return cursor_of(policy, now).fingerprint
 
 
-def _insert(template: Model, rows: Iterable[dict[str, Any]]) -> None:
+def insert(template: Model, rows: Iterable[dict[str, Any]]) -> None:
     """Insert a copy of *template* for each of *rows*, which name what differs."""
     fields = template._meta.concrete_fields
     columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)

@@ -89,6 +89,24 @@ def test_a_length_has_its_end(length, end):
     assert pausing.end_of(length, NOW, BERLIN) == end
 
 
+def test_a_pause_until_a_moment_ends_when_a_clock_in_the_zone_shows_it():
+    assert pausing.end_of("until", NOW, BERLIN, "2026-03-02T13:30") == NOW + 30 * MINUTE
+    with pytest.raises(ValueError, match="cannot pause until 2026-03-02 12:30: that is over"):
+        pausing.end_of("until", NOW, BERLIN, "2026-03-02T12:30")
+    with pytest.raises(ValueError, match="cannot pause until '': give a date and a time"):
+        pausing.end_of("until", NOW, BERLIN)
+
+
+def test_a_pause_set_in_the_list_of_schedules_leads_back_there_and_nowhere_else(client):
+    client.force_login(User.objects.create_superuser("ada"))
+    until = timezone.localtime() + timedelta(days=2)
+
+    sent = {"length": "until", "at": f"{until:%Y-%m-%dT%H:%M}", "next": "/admin/beat_config/schedule/?q=x"}
+    assert client.post("/admin/pause/", sent)["Location"] == sent["next"]
+    assert f"until {until:%Y-%m-%d %H:%M}" in client.get(sent["next"]).content.decode()
+    assert client.post("/admin/resume/", {"next": "https://example.org/"})["Location"] == "/admin/"
+
+
 def test_another_length_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="cannot pause for 'long': known are 15m, 1h, tomorrow, resumed"):
         pausing.end_of("long", NOW, BERLIN)

@@ -12,7 +12,10 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import get_resolver
+from django.utils import timezone
 
+from beat_config import deletion, tags
+from beat_config.models import Blackout
 from jobs.models import AuditEntry, RefusedMessage, Secret
 from jobs.states import State
 from tests.database.test_admin import form
@@ -46,8 +49,8 @@ PASSWORD = {"usable_password": "true", "password1": "correct horse", "password2"
 WEB = form(task="call_web_address", parameter_command=None, parameter_url="https://example.org/", name="new")
 
 
-def switch(action):
-    return {"action": action, "_selected_action": "SCHEDULE"}
+def switch(action, row="SCHEDULE", **more):
+    return {"action": action, "_selected_action": row, **more}
 
 
 def model(label, row, *, view, add=NOBODY, change=NOBODY, delete=NOBODY, values=None, history=""):
@@ -90,6 +93,10 @@ TABLE = [
     *model("jobs/auditentry", "ENTRY", view="editor", change="editor"),
     *model("jobs/run", "RUN", view="viewer", change="viewer"),
     Row("admin/jobs/run/<int:run_id>/live/", "viewer", NOBODY, at={"run_id": "RUN"}),
+    Row("admin/jobs/run/<int:run_id>/log/", "viewer", NOBODY, at={"run_id": "RUN"}),
+    Row("admin/jobs/run/<int:run_id>/log.txt", "viewer", NOBODY, at={"run_id": "RUN"}),
+    Row("admin/run-again/<int:run_id>/", "operator", "operator", WEB, {"run_id": "RUN"}),
+    Row("admin/run-again/<int:run_id>/", "admin", "admin", {"parameter_command": "true"}, {"run_id": "COMMAND_RUN"}, note="of a command"),
     Row("admin/jobs/run/<int:run_id>/cancel/", NOBODY, "operator", at={"run_id": "GOING"}),
     Row("admin/jobs/run/<int:run_id>/again/", NOBODY, "operator", at={"run_id": "RUN"}),
     Row("admin/jobs/run/<int:run_id>/again/", NOBODY, "admin", at={"run_id": "COMMAND_RUN"}, note="of a command"),
@@ -101,17 +108,34 @@ TABLE = [
     *model("beat_config/schedule", "SCHEDULE", view="viewer", add="editor", change="editor", delete="editor", values=WEB),
     Row("admin/beat_config/schedule/add/", "editor", "admin", form(name="new"), note="a command"),
     Row("admin/beat_config/schedule/preview/", NOBODY, "editor", form()),
+    Row("admin/beat_config/schedule/live/", "viewer"),
+    Row("admin/beat_config/schedule/deleted/", "viewer", "editor", switch("restore", "DELETED")),
     Row("admin/beat_config/schedule/", "viewer", "operator", switch("run_now"), note="run now"),
-    Row("admin/beat_config/schedule/", "viewer", "admin", {"action": "run_now", "_selected_action": "COMMAND"}, note="run a command now"),
-    Row("admin/beat_config/schedule/", "viewer", "editor", switch("enable"), note="enable"),
+    Row("admin/beat_config/schedule/", "viewer", "admin", switch("run_now", "COMMAND"), note="run a command now"),
+    Row("admin/beat_config/schedule/", "viewer", "editor", switch("enable", "IDLE"), note="enable"),
+    Row("admin/beat_config/schedule/", "viewer", "admin", switch("enable", "COMMAND"), note="enable a command"),
     Row("admin/beat_config/schedule/", "viewer", "editor", switch("disable"), note="disable"),
-    Row("admin/beat_config/schedule/", "viewer", "editor", {**switch("delete_selected"), **YES}, note="delete several"),
+    Row("admin/beat_config/schedule/", "viewer", "editor", switch("tag", tags="new"), note="tag"),
+    Row("admin/beat_config/schedule/", "viewer", "editor", switch("untag", tags="old"), note="remove tags"),
+    Row("admin/beat_config/schedule/", "viewer", "editor", switch("delete"), note="delete several"),
+    Row("admin/beat_config/schedule/", "viewer", "editor", switch("duplicate"), note="duplicate"),
+    Row("admin/beat_config/schedule/", "viewer", "admin", switch("duplicate", "COMMAND"), note="duplicate a command"),
 ]  # fmt: skip
+
+
+# A token is the key to the API; a browser's cookie, which others' pages can have sent, is none.
+API = {
+    "api/v1/docs": Row("api/v1/docs", "viewer"),
+    "api/v1/openapi.json": Row("api/v1/openapi.json", "viewer"),
+    "api/v1/system/health": Row("api/v1/system/health", "anonymous"),
+}
 
 
 def addresses(resolver=None, prefix=""):
     for pattern in (resolver or get_resolver()).url_patterns:
         route = prefix + str(pattern.pattern)
+        if route.startswith("api/"):
+            continue  # asked with tokens: test_api has a table of its own
         if hasattr(pattern, "url_patterns"):
             yield from addresses(pattern, route)
         elif "app_label" in route:
@@ -121,20 +145,31 @@ def addresses(resolver=None, prefix=""):
 
 
 def test_every_address_has_a_row_and_every_row_an_address():
-    assert {row.route for row in TABLE} == set(addresses())
+    named = {row.route for row in TABLE}
+
+    assert set(addresses()) - named == set()
+    assert named - set(addresses()) == set()
+
+
+TABLE += [API.get(route, Row(route, NOBODY, NOBODY)) for route in addresses() if route.startswith("api/")]
 
 
 @pytest.fixture
 def rows():
     """One of everything that a row may be about, by the names the table uses."""
     schedule = make_schedule(name="web", task="call_web_address", kwargs={"url": "https://example.org/"}, enabled=True)
-    idle = make_schedule(name="idle", enabled=False)
-    from beat_config.models import Blackout
+    command = make_schedule(name="command", enabled=False)
+    idle = make_schedule(name="idle", task="call_web_address", enabled=False)
+    gone = make_schedule(name="gone", task="call_web_address")
+    (kept,) = deletion.delete([gone.pk], by="ada", now=timezone.now())
+    tags.set_tags(schedule.schedule, ["old"])
 
     ended = make_run(state=State.SUCCEEDED, job="call_web_address", parameters={"url": "https://example.org/"})
     return {
         "SCHEDULE": schedule.pk,
-        "COMMAND": idle.pk,
+        "COMMAND": command.pk,
+        "IDLE": idle.pk,
+        "DELETED": kept,
         "RUN": ended.pk,
         "COMMAND_RUN": make_run(state=State.SUCCEEDED).pk,
         "GOING": make_run().pk,
@@ -179,7 +214,7 @@ def may(role, least):
 
 def went_through(answer, role):
     """Whether the request got to where it does its work, and was not sent to sign in, refused or unknown."""
-    if answer.status_code in {403, 404, 405}:
+    if answer.status_code in {401, 403, 404, 405}:
         return False
     to = answer.headers.get("Location", "")
     return not ("/login/" in to or (role == "anonymous" and to == "/admin/"))

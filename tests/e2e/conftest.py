@@ -47,6 +47,14 @@ class System:
             return self.process.wait(30)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _database_beside_playwright():
+    """Let tests use the database while a browser is open: Django takes playwright's event loop for a view of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
+
+
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory) -> Path:
     """The folder of the programs of an environment that holds our wheel and what it needs, and nothing else of ours."""

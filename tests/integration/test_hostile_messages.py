@@ -8,6 +8,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, Producer
 
+from jobs import topology
 from jobs.envelope import Way
 from jobs.inbox import DELIVERY_LIMIT
 from jobs.messages import Message
@@ -182,6 +183,31 @@ def test_a_message_that_somebody_sends_a_second_time_starts_nothing_and_is_liste
     wait_until(lambda: len(refused(installation)) > listed, SOON, "the message is listed")
     assert "has ended already" in refused(installation)[-1][0]
     assert installation.rows(started, TWICE) == before
+
+
+# The embedded broker only counts: tests/integration/test_embedded_transport.py.
+@pytest.mark.parametrize("installation", [pytest.param("rabbitmq", marks=pytest.mark.needs("rabbitmq"))], indirect=True)
+def test_a_message_whose_workers_die_is_given_up_by_rabbitmq_itself_and_is_listed(installation, worker):
+    listed = len(refused(installation))
+    queue = topology.named("poison", quorum=True)
+    with Connection(installation.broker) as connection:
+        queue(connection.default_channel).declare()
+        letter = sent(message())
+        producer = Producer(connection.default_channel, auto_declare=False)
+        producer.publish(letter.pop("body"), exchange="", routing_key="poison", **letter)
+    taken = 0
+
+    def dies_with_it():
+        nonlocal taken
+        with Connection(installation.broker) as connection:
+            taken += queue(connection.default_channel).get() is not None
+            connection.collect()  # without a farewell and an acknowledgement
+        return refused(installation)[listed:]
+
+    (row,) = wait_until(dies_with_it, SOON, "the message is listed")
+    assert "delivered again and again" in row[0]
+    assert taken == DELIVERY_LIMIT + 1
+    assert installation.state(VICTIM) == "queued"
 
 
 def test_a_message_of_ours_that_comes_too_late_starts_nothing_and_is_no_news(installation, worker):

@@ -8,8 +8,10 @@ from unittest import mock
 from beat_config import scheduler, time_zones
 from scheduler_app.celery import app
 
-# Longer than a lease, and than beat lets its chores wait.
-PATIENCE = 31.0
+# Longer than beat judges no lease after a jump of the clock, and than it lets its chores wait then.
+PATIENCE = 40.0
+# So often it looks in that time: to it, a longer silence means that the machine stood still.
+TICKS = 8
 
 
 zone_digests = lru_cache(maxsize=1)(time_zones.digests)

@@ -240,7 +240,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the dispatcher takes rows without a lease",
-        (Edit("jobs.dispatcher.Dispatcher._take", "dispatch_at=now + TAKEN_FOR", "dispatch_at=now"),),
+        (Edit("jobs.dispatcher.Dispatcher._take", "moment(now + TAKEN_FOR)", "moment(now)"),),
     ),
     Mutation(
         "a queued run is never sent again",

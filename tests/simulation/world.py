@@ -193,13 +193,15 @@ class World:
         if not slot.idle or self.calm:
             return
         self.calm = True
+        began = self.clock
         self._start(process, slot, "tick", lambda _: self._beat(process))
-        self._pass(beat.PATIENCE)
-        self._start(process, slot, "tick", lambda _: self._beat(process))
+        for _ in range(beat.TICKS):
+            self._pass(beat.PATIENCE / beat.TICKS)
+            self._start(process, slot, "tick", lambda _: self._beat(process))
         self.calm = False
-        if self.clock not in self.observer.signs_of_life():
+        if not any(began < seen <= self.clock for seen in self.observer.signs_of_life()):
             self.violated(f"{process.name} has done no chores for {beat.PATIENCE:g} s")
-        if forgotten := self.observer.expired(self.clock):
+        if forgotten := self.observer.expired(began):
             self.violated(f"{process.name} has left the runs {forgotten}, whose lease or time was over")
 
     def _beat(self, process: Process) -> None:

@@ -33,11 +33,10 @@ ANSWERS = {
 
 
 @contextmanager
-def session_bus():
-    """Run a message bus as a desktop session has one; yield its address."""
-    daemon = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--print-address=1"], stdout=subprocess.PIPE, text=True
-    )
+def session_bus(environment=None):
+    """Run a message bus as a desktop session has one; yield its address. What it starts gets its *environment*."""
+    command = ["dbus-daemon", "--session", "--nofork", "--print-address=1"]
+    daemon = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         with daemon.stdout:
             yield daemon.stdout.readline().strip()

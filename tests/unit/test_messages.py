@@ -1,5 +1,6 @@
 """What a message may say, and who may have said it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,11 @@ def test_a_sealed_message_is_read_again(fire_time):
 
 def test_a_sealed_message_says_nothing_of_what_is_to_be_executed():
     assert set(MESSAGE.seal(KEY)) == {"run_id", "attempt", "fire_time", "expires", "signature"}
+
+
+def test_a_body_is_what_celery_reads_written_as_json_writes_it():
+    nothing_after = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    assert MESSAGE.body(KEY).decode() == json.dumps([[], MESSAGE.seal(KEY), nothing_after])
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
+from scheduler_app.commands.problems import NOT_RUNNING, PROBLEM
 from scheduler_app.commands.verbs.shared import (
-    NOT_RUNNING,
-    PROBLEM,
     F,
+    Family,
     configuration,
     places,
     snapshot_of,
@@ -16,7 +16,7 @@ from scheduler_app.commands.verbs.shared import (
 )
 
 
-@click.group(name="service")
+@click.group(cls=Family, name="service")
 def service_group() -> None:
     """Have the system start everything and keep it running: systemd, launchd, Windows' Task Scheduler."""
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from scheduler_app.commands.verbs.shared import PROBLEM, configuration, given_places, places, tell
+from scheduler_app.commands.problems import PROBLEM
+from scheduler_app.commands.verbs.shared import Family, configuration, given_places, places, tell
 
 
-@click.group(name="config")
+@click.group(cls=Family, name="config")
 def config_group() -> None:
     """Check or show the configuration."""
 

@@ -12,25 +12,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scheduler_app.commands.verbs.shared import NOT_RUNNING, PROBLEM, configuration, places, snapshot_of, tell
+from scheduler_app.commands.problems import NOT_RUNNING, PROBLEM
+from scheduler_app.commands.verbs.shared import configuration, places, snapshot_of, tell
 
 if TYPE_CHECKING:
     from scheduler_app.config import Config
 
 
-@click.command()
-@places
-@click.option("--headless", is_flag=True, help="There is nobody in front of a screen.")
-@click.option("--no-browser", is_flag=True, help="Do not open the admin in a browser.")
-def run(config_file: Path | None, data_folder: Path | None, headless: bool, no_browser: bool) -> None:
-    """Run everything in the foreground until Ctrl-C; a second Ctrl-C does not wait for running jobs."""
+def run_everything(config: "Config", *, headless: bool, no_browser: bool) -> None:
+    """Run in the foreground until Ctrl-C; a second Ctrl-C does not wait for running jobs."""
     from scheduler_app.commands.starting import announce, follow_start
     from scheduler_app.commands.tray import launch_tray
     from scheduler_app.supervisor.main import Snapshot, supervise
     from scheduler_app.supervisor.service import SupervisorError
     from scheduler_app.supervisor.services import application_services
 
-    config = configuration(config_file, data_folder)
     ended = threading.Event()
     icons: list[subprocess.Popen[bytes] | None] = []
 

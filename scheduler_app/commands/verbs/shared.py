@@ -1,5 +1,7 @@
 """What all verbs share: where the program lives, what it says, and how it ends."""
 
+import functools
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,10 +13,23 @@ import click
 if TYPE_CHECKING:
     from scheduler_app.config import Config
 
-PROBLEM = 1
-NOT_RUNNING = 3
-
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Family(click.Group):
+    """A verb with verbs of its own; it says which may have been meant."""
+
+    def resolve_command(self, context: click.Context, words: list[str]) -> Any:
+        try:
+            return super().resolve_command(context, words)
+        except click.UsageError as error:
+            from jobs.errors import near_names
+
+            near = near_names(words[0], self.list_commands(context)) if words else []
+            if not near:
+                raise
+            meant = f"{error.message.rstrip('.')}: did you mean {' or '.join(near)}?"
+            raise click.UsageError(meant, ctx=error.ctx) from None
 
 
 def places(function: F) -> F:
@@ -32,9 +47,46 @@ def configuration(config_file: Path | None, data_folder: Path | None) -> "Config
     return load(*given_places(config_file, data_folder))
 
 
+def configured(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the Config, out of --config and --data, as its first argument."""
+
+    @places
+    @functools.wraps(function)
+    def with_config(config_file: Path | None, data_folder: Path | None, **others: Any) -> Any:
+        return function(configuration(config_file, data_folder), **others)
+
+    return with_config
+
+
+def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the Config, as `configured`, and Django with the database."""
+
+    @configured
+    @functools.wraps(function)
+    def with_django(config: "Config", **others: Any) -> Any:
+        from scheduler_app.commands.database import opened
+
+        with opened(config):
+            return function(config, **others)
+
+    return with_django
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+def tell_json(value: Any) -> None:
+    tell(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def given_places(config_file: Path | None, data_folder: Path | None) -> tuple[Path | None, Path | None]:
-    outer = click.get_current_context().find_root().params
-    return config_file or outer.get("config_file"), data_folder or outer.get("data_folder")
+    """Return the places given with the verb, or else with what stands in front of it, nearest first."""
+    context: click.Context | None = click.get_current_context()
+    while context is not None:
+        config_file = config_file or context.params.get("config_file")
+        data_folder = data_folder or context.params.get("data_folder")
+        context = context.parent
+    return config_file, data_folder
 
 
 def tell(line: str) -> None:
