@@ -116,7 +116,7 @@ def brief(document: ScheduleDocument) -> dict[str, Any]:
     timing = {name: getattr(document, name) for name in (*TRIGGERS, "time_zone")}
     bare = ScheduleDocument.model_construct(name=document.name, job=document.job, **timing)
     said, unsaid = _canonical(document), _canonical(bare)
-    kept = {"name": document.name, "job": document.job}
+    kept: dict[str, Any] = {"name": document.name, "job": document.job}
     for name in ScheduleDocument.model_fields:
         value = getattr(document, name)
         if name in {*TRIGGERS, "time_zone"} or (name != "parameters" and said.get(name) != unsaid.get(name)):

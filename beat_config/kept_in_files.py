@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
-from django_celery_beat.models import PeriodicTask
 
 from beat_config import deletion
 from beat_config.document_form import FOLLOWERS
@@ -75,8 +74,9 @@ def changed_by_hand(kept: KeptInFile) -> dict[str, tuple[Any, Any]]:
     return differences(parse(kept.document), read(kept.schedule))
 
 
-def of(schedule: PeriodicTask) -> KeptInFile | None:
-    return _kept(schedule=schedule.pk).first()
+def of(schedule: int) -> KeptInFile | None:
+    kept: KeptInFile | None = _kept(schedule=schedule).first()
+    return kept
 
 
 def in_words(found: dict[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _put(
     schedule = kept.schedule if kept else Schedule.objects.filter(name=document.name).first()
     doing = Doing.CHANGE if kept else Doing.ADOPT if schedule else Doing.ADD
     if doing is Doing.ADOPT and not adopt:
-        other = of(schedule)
+        other = of(schedule.pk)
         whose = f"it is kept in {other.file}" if other else "no file has made it"
         raise DocumentError(
             [Problem("name", document.name, f"there is such a schedule, and {whose}; --adopt takes it")]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
-from beat_config import chains, place_fields, previewing, readable, saving, snapshots, tags, timing
+from beat_config import chains, kept_in_files, place_fields, previewing, readable, saving, snapshots, tags, timing
 from beat_config.forms import FIRST_JOB, ScheduleForm, form_for
 from beat_config.models import Chain, Schedule, SchedulePolicy
 from beat_config.parameter_fields import PREFIX
@@ -87,7 +87,13 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
             request,
             object_id,
             form_url,
-            {**timing.zones(), **chains.choices(), "tag_names": tags.offered(), **(extra_context or {})},
+            {
+                **timing.zones(),
+                **chains.choices(),
+                "tag_names": tags.offered(),
+                **_kept_in(object_id),
+                **(extra_context or {}),
+            },
         )
 
     def _read_only(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -131,6 +137,14 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
         else:
             moment = timezone.localtime(policy.next_fire_at)
             messages.info(request, f"Next run: {moment:%A %Y-%m-%d %H:%M:%S %Z}.")
+
+
+def _kept_in(number: str | None) -> dict[str, Any]:
+    """Return what the page says of the file that the schedule is kept in, and what has been changed by hand since."""
+    kept = kept_in_files.of(int(number)) if number and number.isdecimal() else None
+    if kept is None:
+        return {}
+    return {"kept_in": kept, "by_hand": list(kept_in_files.in_words(kept_in_files.changed_by_hand(kept)))}
 
 
 def _chosen(request: HttpRequest, schedule: Schedule | None) -> str:

@@ -62,7 +62,9 @@ def _event(event: Mapping[str, Any], titles: Mapping[str, str]) -> Found:
     if timing.get("years"):
         found.notes.append(f"it ran in the years {timing['years']} only")
     found.values = {
-        "cron": " ".join(numbers(_whole(timing.get(name)) or range(low, high + 1), low, high) for name, low, high in _TIMING),
+        "cron": " ".join(
+            numbers(_whole(timing.get(name)) or range(low, high + 1), low, high) for name, low, high in _TIMING
+        ),
         "day_rule": "and",
         "enabled": bool(event.get("enabled")),
         **job,
