@@ -7,9 +7,10 @@ from django.contrib.admin.exceptions import NotRegistered
 from django_celery_beat import models as celery_beat
 
 from beat_config import snapshots
+from beat_config.alert_admin import AlertChannelAdmin
 from beat_config.audit_admin import AuditEntryAdmin
 from beat_config.blackout_admin import BlackoutAdmin
-from beat_config.models import Blackout, Schedule
+from beat_config.models import AlertChannel, Blackout, Schedule
 from beat_config.schedule_form_admin import ScheduleFormAdmin
 from beat_config.schedule_list_admin import ScheduleList
 from beat_config.secret_admin import SecretAdmin
@@ -32,6 +33,7 @@ for _model in (
 admin.site.register(Blackout, BlackoutAdmin)
 admin.site.register(Secret, SecretAdmin)
 admin.site.register(AuditEntry, AuditEntryAdmin)
+admin.site.register(AlertChannel, AlertChannelAdmin)
 
 
 @admin.register(Schedule)

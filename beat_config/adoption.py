@@ -10,6 +10,7 @@ from beat_config import cursors, past
 from beat_config.models import SchedulePolicy
 from beat_config.planner import Fire
 from beat_config.schedules import RELATED, cursor_of
+from jobs import claims
 from jobs.models import Run
 from jobs.states import State
 
@@ -30,6 +31,8 @@ def adopt(ids: Iterable[int], now: datetime) -> None:
         missed = [run for policy in looked for run in look(policy, now)]
         Run.objects.bulk_create(missed, ignore_conflicts=True)
         cursors.store(looked, cursors.EVERYTHING)
+        if off := [policy.schedule_id for policy in looked if not policy.schedule.enabled]:
+            claims.cancel_switched_off(off, now)
 
 
 def look(policy: SchedulePolicy, now: datetime) -> list[Run]:

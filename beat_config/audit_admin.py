@@ -3,23 +3,27 @@
 from typing import Any
 
 from django.apps import apps
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from beat_config import reverting
 from beat_config.readable import lines
+from jobs.audited_admin import who
 from jobs.models import AuditEntry
 
 _SHOWN = 4
+CHANGE = "beat_config.change_schedule"
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -56,9 +60,11 @@ class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
-        """Return the entries about what *request*'s user may look at."""
-        visible = [model._meta.label_lower for model in apps.get_models() if _may_view(request.user, model)]
-        return super().get_queryset(request).filter(kind__in=["", *visible])  # type: ignore[no-any-return]
+        return visible(request.user).order_by(*self.ordering)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(revert_entry))
+        return [path("<int:entry_id>/revert/", view, name="jobs_auditentry_revert"), *super().get_urls()]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Let the history of one thing be asked for, as its pages do."""
@@ -106,9 +112,32 @@ class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
             "kind": kind_in_words(entry.kind) if entry.kind else "",
             "lines": list(lines(entry.before, entry.after)),
             "link": _page_of(entry),
+            "may_revert": reverting.is_possible(entry) and request.user.has_perm(CHANGE),
             **(extra_context or {}),
         }
         return render(request, "beat_config/audit_entry.html", context)
+
+
+def revert_entry(request: HttpRequest, entry_id: int) -> HttpResponse:
+    """Put a schedule back as it was before an entry."""
+    entry = get_object_or_404(visible(request.user), pk=entry_id)
+    if not request.user.has_perms(["jobs.view_auditentry", CHANGE]):
+        raise PermissionDenied
+    try:
+        schedule = reverting.revert(entry, by=who(request), user=request.user)
+    except reverting.RevertError as error:
+        messages.error(request, f"{entry.subject} cannot be put back: {error}.")
+        return redirect("admin:jobs_auditentry_change", entry.pk)
+    messages.success(
+        request, f"{schedule.name} is again what it was before {timezone.localtime(entry.at):%Y-%m-%d %H:%M:%S}."
+    )
+    return redirect("admin:beat_config_schedule_change", schedule.pk)
+
+
+def visible(user: Any) -> QuerySet[AuditEntry]:
+    """Return the entries about what *user* may look at."""
+    kinds = [model._meta.label_lower for model in apps.get_models() if _may_view(user, model)]
+    return AuditEntry.objects.filter(kind__in=["", *kinds])
 
 
 def kind_in_words(kind: str) -> str:

@@ -1,10 +1,10 @@
-"""Form fields of a schedule that Django has none for: lengths of time, tags, the name of another schedule."""
+"""Form fields of a schedule that Django has none for: lengths of time, moments, tags, the name of another schedule."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextInputWidget
 
 from beat_config import tags
 from beat_config.models import Schedule
@@ -28,6 +28,41 @@ class PeriodField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         return format_duration(value) if isinstance(value, timedelta) else value
+
+
+class DateWidget(forms.DateInput):
+    """The browser's own calendar."""
+
+    def __init__(self, attrs: dict[str, str] | None = None) -> None:
+        classes = {"class": " ".join(INPUT_CLASSES), **(attrs or {})}
+        super().__init__(attrs={"type": "date", **classes}, format="%Y-%m-%d")
+
+
+class _TimeWidget(forms.TimeInput):
+    def __init__(self) -> None:
+        super().__init__(attrs={"type": "time", "class": " ".join(INPUT_CLASSES), "aria-label": "Time"})
+
+    def format_value(self, value: Any) -> Any:
+        """Leave out seconds that are zero: browsers then ask for none."""
+        if hasattr(value, "strftime"):
+            return f"{value:%H:%M:%S}" if value.second else f"{value:%H:%M}"
+        return value
+
+
+class MomentField(forms.SplitDateTimeField):
+    """A date and a time, chosen with the browser's own calendar and clock."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.SplitDateTimeWidget()
+        widget.widgets = (DateWidget({"aria-label": "Date"}), _TimeWidget())
+        super().__init__(required=False, widget=widget, **options)
+
+
+class ReadingField(MomentField):
+    """What a clock shows, in a zone that another field names: its value has no zone of its own."""
+
+    def compress(self, data_list: Any) -> Any:
+        return datetime.combine(*data_list) if data_list and all(each is not None for each in data_list) else None
 
 
 class TagsField(forms.CharField):

@@ -9,6 +9,7 @@ from django.db import models
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from beat_config import chains, parameter_cleaning, places, presets, tags, timing
+from beat_config.cities import City, cities
 from beat_config.form_fields import NextField, TagsField
 from beat_config.limit_fields import LimitFields
 from beat_config.models import Chain, Schedule
@@ -30,12 +31,23 @@ POLICY_FIELDS = (
 )
 
 
+class JobWidget(UnfoldAdminSelectWidget):  # type: ignore[misc]  # Unfold has no types
+    """A list of the jobs by their groups; each option has its title and its sentence apart, for the page's script."""
+
+    def create_option(self, name: str, value: Any, *rest: Any, **options: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, *rest, **options)
+        jobs = catalogue.registry()
+        if value in jobs:
+            option["attrs"] |= {"data-title": jobs[value].title, "data-sentence": jobs[value].summary}
+        return option
+
+
 class ScheduleForm(TimingFields, LimitFields, PolicyFields, PlaceFields, forms.ModelForm):  # type: ignore[type-arg]
     """Everything but the parameters, which `form_for` adds for one job."""
 
     job: Job | None = None
 
-    task = forms.ChoiceField(label="What to run", widget=UnfoldAdminSelectWidget)
+    task = forms.ChoiceField(label="What to run", widget=JobWidget)
 
     tags = TagsField()
 
@@ -48,35 +60,46 @@ class ScheduleForm(TimingFields, LimitFields, PolicyFields, PlaceFields, forms.M
         fields = ("name", "enabled", "description")
         error_messages = {"name": {"unique": "There is a schedule of this name already: choose another."}}
 
-    class Media:
-        js = ("beat_config/schedule_form.js",)
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.is_bound and self.data.get("preset") in PRESETS:
-            # Without its script the page sends the preset, but the fields as they were.
-            sent: Any = self.data
-            self.data = sent.copy()
-            self.data.update(PRESETS[sent["preset"]].values)  # type: ignore[attr-defined]  # a QueryDict
         task = self.fields["task"]
         assert isinstance(task, forms.ChoiceField)  # noqa: S101 - declared above
         task.choices = _job_choices(self.instance.task)
         task.initial = self.instance.task or (self.job.name if self.job else FIRST_JOB)
         self.fields["time_zone"].initial = settings.TIME_ZONE
-        self.fields["name"].help_text = "So that you find it again."
+        self.fields["name"].help_text = "So that you find it again, such as “Back up the photos”."
         enabled = "Disabled, it does not start by itself; a person or another schedule can start it."
         self.fields["enabled"].help_text = enabled
         self.fields["description"].required = False
+        city = cities().get(settings.TIME_ZONE)
+        if city is not None:
+            self._show_city(city)
         if self.instance.pk:
             self._show_instance()
         elif self.job:
             for parameter in self.job.parameters:
                 self.fields[PREFIX + parameter.name].initial = to_form(parameter, parameter.default)
 
+        self._fill_in_preset()
+
+    def _fill_in_preset(self) -> None:
+        """Set what a newly chosen preset sets: without its script the page sends the fields as they were."""
+        chosen = self.data.get("preset")
+        if self.is_bound and chosen in PRESETS and chosen != self["preset"].initial:
+            sent: Any = self.data
+            self.data = sent.copy()
+            self.data.update(PRESETS[chosen].values)  # type: ignore[attr-defined]  # a QueryDict
+
+    def _show_city(self, city: City) -> None:
+        for name, value in (("city", city.zone), ("latitude", city.latitude), ("longitude", city.longitude)):
+            self.fields[name].initial = value
+
     def _show_instance(self) -> None:
         policy = self.instance.policy
         shown = timing.of(self.instance, policy)
         self.initial.update(timing.initial(shown), **{name: getattr(policy, name) for name in POLICY_FIELDS})
+        if "latitude" in self.initial:
+            self.initial["city"] = ""
         self.initial["spread"] = policy.spread or None
         for when, name in Chain.objects.filter(leader=self.instance.pk).values_list("when", "follower__name"):
             self.initial[f"after_{when}"] = name

@@ -7,11 +7,9 @@ from django import forms
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminSingleDateWidget,
-    UnfoldAdminSplitDateTimeWidget,
 )
 
-from beat_config.form_fields import PeriodField
+from beat_config.form_fields import DateWidget, MomentField, PeriodField
 from beat_config.models import Blackout
 
 
@@ -28,11 +26,11 @@ class LimitFields(forms.Form):
     weeks_from = forms.DateField(
         label="Counted from the week of",
         required=False,
-        widget=UnfoldAdminSingleDateWidget,
+        widget=DateWidget,
         help_text="Empty: from the week in which it is saved.",
     )
-    start_time = forms.SplitDateTimeField(label="Not before", required=False, widget=UnfoldAdminSplitDateTimeWidget)
-    expires = forms.SplitDateTimeField(label="Not after", required=False, widget=UnfoldAdminSplitDateTimeWidget)
+    start_time = MomentField(label="Not before")
+    expires = MomentField(label="Not after")
     spread = PeriodField(
         label="Spread over",
         help_text="Starts it later by a part of this, always the same one, so that many schedules of one time do not"

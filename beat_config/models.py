@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 
+from jobs.models import Secret
+
 # "Look at this schedule now": what the SQL triggers of `change_marks` write, a constant that both databases can say.
 LOOK_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -162,6 +164,8 @@ class SchedulePolicy(models.Model):
             models.Index(
                 fields=["look_at", "schedule"], name="beat_config_due", condition=models.Q(look_at__isnull=False)
             ),
+            # the overview: which ones cannot run, a few among very many
+            models.Index(fields=["error_at"], name="beat_config_failing", condition=models.Q(error_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -235,3 +239,58 @@ class DeletedSchedule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AlertChannel(models.Model):
+    """Where alerts go: an address that Apprise knows, kept as a secret, and what is worth a message there."""
+
+    class Event(models.TextChoices):
+        FAILED = "failed", "A run failed, took too long or was interrupted, and is not tried again"
+        RECOVERED = "recovered", "A schedule that had failed works again"
+        MISSED = "missed", "A run was missed, or has not started five minutes after it was due"
+        BROKEN = "broken", "A schedule cannot run as it is"
+        BROKER = "broker", "The message broker does not answer"
+        DISK = "disk", "The disk is nearly full"
+
+    name = models.CharField(max_length=100, unique=True)
+    enabled = models.BooleanField(default=True)
+    address = models.ForeignKey(Secret, on_delete=models.PROTECT, related_name="+")
+    events = models.JSONField("tells of", default=list)
+    # Of schedules with one of these; none: of all.
+    tags = models.ManyToManyField(Tag, blank=True, related_name="+", verbose_name="only schedules with")
+    quiet_from = models.TimeField("quiet from", null=True, blank=True)
+    quiet_to = models.TimeField("to", null=True, blank=True)
+
+    send_at = models.DateTimeField("next message not before", default=LOOK_NOW, editable=False)
+    sent_at = models.DateTimeField("last message", null=True, editable=False)
+    # Of messages in a row that did not go through.
+    failures = models.PositiveSmallIntegerField(default=0, editable=False)
+    error = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Alert(models.Model):
+    """Something that a channel still has to tell, or could not."""
+
+    channel = models.ForeignKey(AlertChannel, on_delete=models.CASCADE, related_name="waiting")
+    at = models.DateTimeField("when")
+    event = models.CharField(max_length=10, choices=AlertChannel.Event.choices)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class AlertMemory(models.Model):
+    """The one row of what has been noticed already; whoever holds its lease looks, of however many beats."""
+
+    lease_until = models.DateTimeField(default=LOOK_NOW)
+    noticed = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return "What has been noticed"

@@ -15,6 +15,7 @@ from unfold.widgets import (
 )
 
 from beat_config.secret_field import secret_field
+from jobs import vault
 from jobs.kinds import SecretReference
 from jobs.parameters import Parameter
 
@@ -48,9 +49,7 @@ def field_for(parameter: Parameter) -> forms.Field:
         return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
     widget: forms.Widget
     if kind in ("lines", "list", "mapping", "code", "json"):
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": _ROWS.get(kind, 4), **_attributes(kind)})
-        hints = _SECRET_HINTS if parameter.secret else _HINTS
-        common["help_text"] = " ".join(filter(None, [common["help_text"], hints.get(kind, "")]))
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": _ROWS.get(kind, 4), **_attributes(kind), **_rows(parameter)})
     elif kind == "number":
         widget = UnfoldAdminIntegerFieldWidget()
     elif kind == "decimal":
@@ -119,14 +118,23 @@ def _attributes(kind: str) -> dict[str, str]:
     return dict(_MONOSPACE) if kind in ("path", "list", "mapping", "code", "json") else {}
 
 
+def _rows(parameter: Parameter) -> dict[str, str]:
+    """Return what the page's script needs to show a row for each item instead of a line."""
+    if parameter.kind not in {"list", "mapping"}:
+        return {"placeholder": _HINTS.get(parameter.kind, "")}
+    hints = _SECRET_HINTS if parameter.secret else _HINTS
+    rows = {"data-rows": parameter.kind, "placeholder": hints[parameter.kind]}
+    return rows | {"data-options": json.dumps(vault.names())} if parameter.secret else rows
+
+
 _ROWS = {"code": 12, "json": 2}
 _EXAMPLES = {"duration": "1h 30m", "size": "500MB"}
 _SECRET_HINTS = {
-    "list": "Names of secrets, one a line.",
-    "mapping": "NAME=the name of a secret, one a line; the secrets themselves are made under Secrets.",
+    "list": "names of secrets, one a line",
+    "mapping": "NAME=the name of a secret, one a line",
 }
 _HINTS = {
-    "list": "One a line.",
-    "mapping": "NAME=VALUE, one a line.",
-    "json": "JSON, such as 5 or [1, 2]; else a text.",
+    "list": "one a line",
+    "mapping": "NAME=VALUE, one a line",
+    "json": "5, true, [1, 2], or a text",
 }

@@ -9,7 +9,6 @@ from beat_config.places import CHOICES, Kind, Place
 from scheduler_app import routing
 
 LAYOUT = ["where", "where_queue", "where_topic", "where_labels"]
-CONDITIONS = {f"where_{kind}": f"where == '{kind}'" for kind in (Kind.QUEUE, Kind.TOPIC, Kind.LABELS)}
 _OFFERED = [(kind, label) for kind, label in CHOICES.items() if kind is not Kind.OTHER]
 
 

@@ -1,17 +1,18 @@
 """The part of the schedule form that asks what happens when something gets in the way."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
+from beat_config import presets
 from beat_config.form_fields import PeriodField
 from beat_config.models import CatchUp, Overlap, WhenWrong
 from beat_config.presets import PRESETS
@@ -26,13 +27,14 @@ _NEEDED = ("catch_up_window", "catch_up_cap", "grace", "when_wrong", "attempts")
 
 class PolicyFields(forms.Form):
     preset = forms.ChoiceField(
-        label="In short",
+        label="If something gets in the way",
         required=False,
-        choices=[("", "As set below"), *((name, preset.label) for name, preset in PRESETS.items())],
-        widget=UnfoldAdminSelectWidget(
-            attrs={"data-presets": json.dumps({name: dict(preset.values) for name, preset in PRESETS.items()})}
-        ),
-        help_text="Sets the fields below; change any of them as you like.",
+        choices=[
+            *((name, presets.in_full(preset.label, preset.sentence)) for name, preset in PRESETS.items()),
+            ("", presets.in_full("My own choice", "As it is set in detail below.")),
+        ],
+        initial="once",
+        widget=UnfoldAdminRadioSelectWidget,
     )
     catch_up = forms.ChoiceField(
         label="If it was missed while nothing was running",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from django.utils.html import format_html
+
 from beat_config.models import CatchUp, Overlap, WhenWrong
 
 
@@ -11,6 +13,7 @@ class Preset:
     """One choice of the form; *values* are what it sets, as the form's fields show them."""
 
     label: str
+    sentence: str
     values: Mapping[str, str]
 
 
@@ -25,9 +28,15 @@ _USUAL = {
     "expires_after": "",
 }
 PRESETS = {
-    "once": Preset("Never two at once", _USUAL),
+    "once": Preset(
+        "Never two at once",
+        "The usual. While a run goes on, the next one is skipped; after the machine was off, the latest missed one is"
+        " made up for.",
+        _USUAL,
+    ),
     "must": Preset(
         "Must not be missed",
+        "Every one missed in the last 7 days is made up for, one after the other; one that a crash ended is run again.",
         _USUAL
         | {
             "catch_up": CatchUp.ALL.value,
@@ -36,9 +45,22 @@ PRESETS = {
             "when_wrong": WhenWrong.CRASH.value,
         },
     ),
-    "on_time": Preset("Only if on time", _USUAL | {"catch_up": CatchUp.NONE.value, "expires_after": "5m"}),
-    "often": Preset("As often as it comes", _USUAL | {"overlap": Overlap.ALLOW.value}),
+    "on_time": Preset(
+        "Only if on time",
+        "What was missed stays missed; so does what no worker has started after 5 minutes.",
+        _USUAL | {"catch_up": CatchUp.NONE.value, "expires_after": "5m"},
+    ),
+    "often": Preset(
+        "As often as it comes",
+        "The next run starts even while the one before goes on.",
+        _USUAL | {"overlap": Overlap.ALLOW.value},
+    ),
 }
+
+
+def in_full(label: str, sentence: str) -> str:
+    """Return a choice with its sentence, as HTML."""
+    return format_html("<b>{}</b> <span>{}</span>", label, sentence)
 
 
 def named(values: Mapping[str, object]) -> str:

@@ -1,19 +1,21 @@
 """What a schedule form that is being filled in would do: in words, the next fires, and what is special about them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from beat_config import celery_terms, form_sections
 from beat_config.blackout_rows import blackout_of
 from beat_config.composed import Weeks, compose
+from beat_config.crowds import crowd_at
 from beat_config.forms import ScheduleForm
 from beat_config.preview import Preview, preview, warnings_about
-from beat_config.timing import Times, Timing
-from beat_config.triggers import Trigger, TriggerError
-from beat_config.wording import describe
+from beat_config.timing import Every, Once, Times, Timing
+from beat_config.triggers import Trigger, TriggerError, parse_zone
+from beat_config.wording import describe, lateness
 
 SHOWN = 10
 # The fields that say when; mistakes in others are no reason to show nothing.
@@ -23,41 +25,82 @@ FIELDS = frozenset(
         *("start_time", "expires", "every_nth_week", "weeks_from", "spread"),
     }
 )
+_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One coming fire: in the schedule's zone, here (empty where that is the same), and what is special about it."""
+    """One coming fire: in the schedule's zone, in the viewer's (empty where both clocks show the same), and more."""
 
     when: str
-    here: str
+    there: str
     notes: list[str]
     runs: bool
 
 
-def outlook(form: ScheduleForm, now: datetime) -> dict[str, Any]:
-    """Return the context of the preview: problems, or words, lines and warnings."""
+def outlook(form: ScheduleForm, now: datetime, viewer_zone: str = "") -> dict[str, Any]:
+    """Return the context of the preview: problems, or words, lines and warnings; and the summaries of all sections."""
     form.full_clean()
+    return {
+        **_coming(form, now, viewer_zone),
+        "summaries": [
+            (section.key, form_sections.summary(form, section))
+            for section in (*form_sections.SECTIONS, form_sections.DETAILS)
+        ],
+        "celery": celery_terms.terms_of(form.cleaned_data, form.instance),
+    }
+
+
+def _coming(form: ScheduleForm, now: datetime, viewer_zone: str) -> dict[str, Any]:
     wanted: Timing | None = form.cleaned_data.get("timing")
-    problems = [str(error) for name in FIELDS & form.errors.keys() for error in form.errors[name]]
-    if problems or wanted is None:
-        return {"problems": problems}
-    here = ZoneInfo(settings.TIME_ZONE)
-    zone = wanted.zone if isinstance(wanted, Times) else here
+    wrong = FIELDS & form.errors.keys()
+    problems = [str(error) for name in wrong if form[name].data not in _NOTHING for error in form.errors[name]]
+    if wrong or wanted is None:
+        return {"problems": problems, "asks": [str(error) for name in wrong - {"when"} for error in form.errors[name]]}
+    viewer = _viewer(viewer_zone)
+    zone = wanted.zone if isinstance(wanted, Times) else _chosen_zone(form, wanted)
     try:
         trigger = _trigger(form, wanted, now, zone)
         blackouts = [blackout_of(row) for row in form.cleaned_data.get("blackouts") or ()]
+        fires = preview(trigger, after=now, count=SHOWN, blackouts=blackouts)
         return {
-            "words": describe(trigger, here),
-            "lines": [
-                _line(each, zone, here) for each in preview(trigger, after=now, count=SHOWN, blackouts=blackouts)
-            ],
-            "warnings": warnings_about(trigger, after=now),
+            "words": describe(trigger, zone),
+            "soon": f"next in {lateness(fires[0].fire_time - now)}" if fires and not fires[0].skipped else "",
+            "lines": [_line(each, zone, viewer) for each in fires],
+            "last": len(fires) < SHOWN,
+            "warnings": [*warnings_about(trigger, after=now), *_crowd(form, wanted, fires, now)],
             "zone": zone,
-            "here": here,
+            "viewer": viewer,
         }
     except TriggerError as error:
         return {"problems": [str(error)]}
+
+
+_NOTHING = (None, "", ["", ""], [None, None])
+
+
+def _viewer(name: str) -> ZoneInfo:
+    try:
+        return parse_zone(name)
+    except TriggerError:
+        return ZoneInfo(settings.TIME_ZONE)
+
+
+def _chosen_zone(form: ScheduleForm, wanted: Timing) -> ZoneInfo:
+    chosen = form.cleaned_data.get("time_zone") if isinstance(wanted, Once) else None
+    return ZoneInfo(chosen or settings.TIME_ZONE)
+
+
+def _crowd(form: ScheduleForm, wanted: Timing, fires: tuple[Preview, ...], now: datetime) -> list[str]:
+    """Return the sentence about many others of the same minute, for what comes within a day."""
+    runs = [fire.fire_time for fire in fires if not fire.skipped and fire.fire_time < now + _ONE_DAY]
+    found = crowd_at(runs, besides=form.instance.pk)
+    if found is None or (isinstance(wanted, Every) and wanted.unit == "seconds"):
+        return []
+    moment, count = found
+    local = moment.astimezone(ZoneInfo(settings.TIME_ZONE))
+    they = f"{count} other schedules run in the same minute ({local:%H:%M}) and may have to wait for one another."
+    return [f"{they} Another minute helps, or a spread under Limits and exceptions."]
 
 
 def _trigger(form: ScheduleForm, wanted: Timing, now: datetime, zone: ZoneInfo) -> Trigger:
@@ -77,7 +120,7 @@ def _trigger(form: ScheduleForm, wanted: Timing, now: datetime, zone: ZoneInfo) 
     )
 
 
-def _line(fire: Preview, zone: ZoneInfo, here: ZoneInfo) -> Line:
+def _line(fire: Preview, zone: ZoneInfo, viewer: ZoneInfo) -> Line:
     local = fire.fire_time.astimezone(zone)
     notes = []
     if fire.moved_from is not None:
@@ -86,10 +129,11 @@ def _line(fire: Preview, zone: ZoneInfo, here: ZoneInfo) -> Line:
         notes.append("the clocks go back: this hour comes twice, it runs once")
     if fire.skipped:
         notes.append(f"skipped, {fire.skipped}")
-    elsewhere = fire.fire_time.astimezone(here)
-    differs = elsewhere.utcoffset() != local.utcoffset()
-    return Line(_moment(local), _moment(elsewhere) if differs else "", notes, runs=not fire.skipped)
+    there = fire.fire_time.astimezone(viewer)
+    differs = there.utcoffset() != local.utcoffset()
+    return Line(_moment(local), _moment(there) if differs else "", notes, runs=not fire.skipped)
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment:%a %Y-%m-%d %H:%M:%S}"
+    shown = f"{moment:%a %Y-%m-%d %H:%M}"
+    return f"{shown}:{moment:%S}" if moment.second else shown

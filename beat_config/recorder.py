@@ -220,6 +220,8 @@ class _Batch:
             _count([policy.schedule_id for policy in self.fired], self.now)
         cursors.store(self.moved, cursors.CURSOR)
         cursors.store(self.looked, cursors.EVERYTHING)
+        if off := [policy.schedule_id for policy in self.looked if not policy.schedule.enabled]:
+            claims.cancel_switched_off(off, self.now)
         if any(policy.schedule.one_off for policy in self.fired):
             # Last: this change marks the schedule, as anybody's does.
             once = [policy.schedule_id for policy in self.fired if policy.schedule.one_off]

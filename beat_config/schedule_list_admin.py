@@ -69,11 +69,7 @@ class ScheduleList:
             "jobs": sorted(((job.name, job.title) for job in catalogue.registry().values()), key=itemgetter(1)),
             "tag_names": tags.offered(),
             "any": page.total > 0 or (asked.narrows and Schedule.objects.exists()),
-            "actions": [
-                (name, action.label)
-                for name, action in ACTIONS.items()
-                if action.in_bulk and request.user.has_perm(action.permission)
-            ],
+            "actions": _actions(request),
             "legend": list(State),
             "undo": request.session.get(_UNDO),
             **_allowed(request),
@@ -87,7 +83,9 @@ class ScheduleList:
             raise PermissionDenied
         ids = [int(pk) for pk in request.GET.getlist("id")[: schedule_list.ON_A_PAGE] if pk.isdecimal()]
         rows = rows_of(ids, request.user, timezone.now())
-        return render(request, "beat_config/schedule_rows.html", {"rows": rows, **_allowed(request)})
+        return render(
+            request, "beat_config/schedule_rows.html", {"rows": rows, "chooses": _actions(request), **_allowed(request)}
+        )
 
     def deleted(self, request: HttpRequest) -> HttpResponse:
         """Show what was deleted lately, and restore it."""
@@ -164,6 +162,12 @@ class ScheduleList:
 def _remember(request: HttpRequest, undo: Undo, words: str) -> None:
     """Offer to undo it on the next page with the list."""
     request.session[_UNDO] = {"how": dataclasses.asdict(undo), "words": words}
+
+
+def _actions(request: HttpRequest) -> list[tuple[str, str]]:
+    """Return the name and label of what the person may do to many; where that is nothing, no row can be chosen."""
+    user = request.user
+    return [(name, each.label) for name, each in ACTIONS.items() if each.in_bulk and user.has_perm(each.permission)]
 
 
 def _allowed(request: HttpRequest) -> dict[str, bool]:

@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from beat_config import recorder, time_zones
+from beat_config.alert_thread import AlertThread
 from jobs import claims, leftovers, machines
 from jobs.dispatcher import Dispatcher, DispatchThread
 from jobs.keeping import KeepingThread
@@ -53,6 +54,8 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._dispatching.start()
         self._keeping = KeepingThread(self._turns)
         self._keeping.start()
+        self._alerting = AlertThread()
+        self._alerting.start()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do one round; return the seconds until the next."""
@@ -68,6 +71,7 @@ class DueScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     def close(self) -> None:
         self._dispatching.stop()
         self._keeping.stop()
+        self._alerting.stop()
         try:
             self._record.remove()
         except DatabaseError as error:

@@ -68,6 +68,11 @@ def offered() -> list[str]:
     return list(Tag.objects.filter(policies__isnull=False).distinct().values_list("name", flat=True)[:OFFERED])
 
 
+def named(names: Iterable[str]) -> list[Tag]:
+    """Return the tags of these names, made where nobody has used them yet; raise TagError as `checked` does."""
+    return _made(checked(names))
+
+
 def _made(names: Sequence[str]) -> list[Tag]:
     """Return the tags of these names, which have been checked; those that nobody has used yet are made."""
     known = _known(names)

@@ -39,15 +39,17 @@ def title(name: str) -> str:
 def shown_parameters(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the parameters of a run as people read them, (label, value), secrets masked."""
     jobs = registry()
-    known = {each.name: each for each in jobs[name].parameters} if name in jobs else {}
-    shown = []
-    for key, value in values.items():
-        parameter = known.get(key)
-        if value in (None, "", [], {}):
-            continue
-        label = parameter.label if parameter else key
-        shown.append((label, _shown(value, secret=parameter is not None and parameter.secret)))
-    return shown
+    labels = {each.name: each.label for each in jobs[name].parameters} if name in jobs else {}
+    return [(labels.get(key, key), shown) for key, shown in named_parameters(name, values)]
+
+
+def named_parameters(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the parameters of a run by their names in Python, those with a value, secrets masked."""
+    jobs = registry()
+    secret = {each.name for each in jobs[name].parameters if each.secret} if name in jobs else set()
+    return [
+        (key, _shown(value, secret=key in secret)) for key, value in values.items() if value not in (None, "", [], {})
+    ]
 
 
 def _shown(value: Any, *, secret: bool) -> str:

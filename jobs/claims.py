@@ -15,10 +15,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django_celery_beat.models import PeriodicTask
 
 from jobs import limits, terms
 from jobs.limits import Limits, Wait
-from jobs.models import EVERY_MACHINE, Run
+from jobs.models import EVERY_MACHINE, Origin, Run
 from jobs.retries import Retry
 from jobs.states import WAITING, State, sources
 
@@ -105,7 +106,7 @@ def claim(
         columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.PROCESS: process}
     if rules.limits.max_running is not None:
         columns["terms"] = {**(columns.get("terms", run.terms) or {}), terms.LIMITED: True}
-    mine = _waiting(run_id, attempt).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+    mine = _waiting(run_id, attempt).filter(Q(expires_at=None) | Q(expires_at__gt=now)).exclude(_switched_off())
     for _ in range(CLAIM_TRIES):
         try:
             with transaction.atomic():
@@ -119,6 +120,7 @@ def claim(
                 return None
             continue  # it has ended meanwhile
         if taken != 1:
+            _cancel_switched_off(Run.objects.filter(pk=run_id), now)
             return None
         for name, value in columns.items():
             setattr(run, name, value)
@@ -168,6 +170,14 @@ def cancel(run_id: int, *, by: str, now: datetime) -> bool:
                 cancel(part, by=by, now=now)
             return True
         return _ask_to_end(Run.objects.filter(pk=run_id), reason, now) == 1
+
+
+def cancel_switched_off(schedules: Sequence[int], now: datetime) -> int:
+    """End what waits of these schedules where they are disabled: not what people or other runs started.
+
+    So that nobody waits for it; none of it could have been claimed.
+    """
+    return _cancel_switched_off(Run.objects.filter(schedule__in=schedules, finished_at=None), now)
 
 
 def replace(key: str, *, by: int, now: datetime) -> None:
@@ -315,6 +325,30 @@ def _cancel_waiting(runs: QuerySet[Run], reason: str, now: datetime) -> int:
     return runs.filter(state__in=sorted(WAITING)).update(
         state=State.CANCELLED, reason=reason, finished_at=now, dispatch_at=None
     )
+
+
+SWITCHED_OFF = "its schedule was disabled or deleted before it started"
+
+
+def _switched_off() -> Q:
+    """Return the condition that a run must not start any more, because somebody disabled or deleted its schedule.
+
+    One that fires once is disabled by its own fire, and what people and other runs start is for disabled schedules too.
+    """
+    task = PeriodicTask.objects.filter(pk=OuterRef("schedule"))
+    disabled = Q(Exists(task.filter(enabled=False, one_off=False)), origin=Origin.SCHEDULE)
+    return Q(schedule__isnull=False) & (disabled | Q(~Exists(task)))
+
+
+def _cancel_switched_off(runs: QuerySet[Run], now: datetime) -> int:
+    with transaction.atomic():
+        off = runs.filter(_switched_off(), state__in=sorted(WAITING)).order_by("pk").select_for_update(of=("self",))
+        keys = dict(off.values_list("pk", "exclusive_key"))
+        if not keys:
+            return 0
+        cancelled = _cancel_waiting(Run.objects.filter(pk__in=keys), SWITCHED_OFF, now)
+        release(keys.values(), now)
+    return cancelled
 
 
 def end_waiting(run: Run, state: State, reason: str, now: datetime) -> bool:

@@ -4,6 +4,7 @@ A verb's module is imported when the verb is typed: `status` answers before Djan
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from scheduler_app import platforms
 from scheduler_app.commands.problems import NOT_RUNNING, PROBLEM, CommandProblem
 from scheduler_app.commands.verbs.shared import Family, places
 
+# Set by the scripts of `scheduler-app completion`, whatever the program is called.
+COMPLETE = "_SCHEDULER_APP_COMPLETE"
 # Where the verbs are, in the order of the help.
 VERBS = {
     "run": "runs:run",
@@ -30,9 +33,14 @@ VERBS = {
     "apply": "files:apply",
     "schema": "files:schema",
     "import": "files:import_schedules",
+    "schedule": "schedules:schedule",
     "config": "checking:config_group",
     "doctor": "checking:doctor",
     "service": "background:service_group",
+    "secret": "secrets:secret",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
+    "completion": "completing:completion",
 }
 
 
@@ -56,6 +64,11 @@ class Verbs(Family):
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         platforms.write_any_character()
+        if COMPLETE in os.environ:
+            from scheduler_app.commands.completion import register
+
+            register()
+        options.setdefault("complete_var", COMPLETE)
         return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:

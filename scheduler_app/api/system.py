@@ -13,14 +13,14 @@ from pydantic import Field
 
 from beat_config import pausing
 from beat_config.models import SchedulePolicy
-from jobs import handing_over, permissions
+from jobs import handing_over, permissions, services
 from jobs.models import RefusedMessage, Run, Service
 from jobs.states import ACTIVE, State
 from scheduler_app.api.access import VIEW_RUN, Caller
 from scheduler_app.api.problems import At, at, unfit
 from scheduler_app.api.shapes import Strict, Until
-from scheduler_app.web import dashboard
 from scheduler_app.web.health import health
+from scheduler_app.web.problems import problems
 from scheduler_app.web.tokens import Scope
 
 router = Router(tags=["system"])
@@ -73,10 +73,10 @@ def show_status(request: HttpRequest) -> dict[str, Any]:
     caller.need(Scope.READ, VIEW_RUN)
     caller.need_everything()
     now = timezone.now()
-    problems, active = dashboard.problems(now), _active()
+    wrong, active = [str(each) for each in problems(now)], _active()
     return {
-        "well": not problems,
-        "problems": problems,
+        "well": not wrong,
+        "problems": wrong,
         "services": [
             {
                 "instance": each.instance,
@@ -87,7 +87,7 @@ def show_status(request: HttpRequest) -> dict[str, Any]:
                 "seen": each.seen_at,
                 "broker_away_since": each.broker_away_since,
             }
-            for each in Service.objects.filter(seen_at__gte=now - dashboard.MISSED_AFTER).order_by("kind", "instance")
+            for each in services.alive(now).order_by("kind", "instance")
         ],
         **_pause(now),
         "waiting": active.get(State.PENDING, 0) + active.get(State.QUEUED, 0),
@@ -146,7 +146,7 @@ def _metrics(now: datetime) -> Iterator[str]:
     )
     wrong = SchedulePolicy.objects.exclude(error="").count()
     yield from _metric("scheduler_schedules_failing", "Schedules that cannot run as they are.", {"": wrong})
-    alive = Service.objects.filter(seen_at__gte=now - dashboard.MISSED_AFTER)
+    alive = services.alive(now)
     up = dict.fromkeys(Service.Kind.values, 0) | dict(alive.order_by().values_list("kind").annotate(Count("pk")))
     yield from _metric("scheduler_services", "Beats and workers that are alive.", up, label="kind")
     away = alive.filter(broker_away_since__isnull=False).count()

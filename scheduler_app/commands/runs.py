@@ -43,7 +43,12 @@ def found(number: int) -> Run:
 
 
 def newest(
-    count: int, *, states: Sequence[str] = (), schedule: int | None = None, job: str | None = None, before: int | None
+    count: int,
+    *,
+    states: Sequence[str] = (),
+    schedule: int | None = None,
+    job: str | None = None,
+    before: int | None = None,
 ) -> list[Run]:
     """Return the newest *count* runs, newest first, that fit all that is asked for."""
     runs = Run.objects.order_by("-pk")
@@ -65,8 +70,8 @@ def rows(runs: Iterable[Run]) -> list[Row]:
             str(run.pk),
             State(run.state).label.lower(),
             run.schedule_name or run.job,
-            _moment(run.fire_time, now),
-            _moment(run.started_at, now),
+            moment(run.fire_time, now),
+            moment(run.started_at, now),
             wording.seconds(wording.duration(run, now)),
             _shortened(run.reason),
         )
@@ -158,8 +163,8 @@ def _without_secrets(run: Run) -> dict[str, Any]:
     return registry[run.job].map_secrets(run.parameters, name_only)
 
 
-def _moment(moment: datetime | None, now: datetime) -> str:
-    return wording.local(moment, now) if moment else "-"
+def moment(when: datetime | None, now: datetime) -> str:
+    return wording.local(when, now) if when else "-"
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -46,9 +46,15 @@ UNFOLD = {
                     {"title": "Overview", "icon": "space_dashboard", "link": reverse_lazy("admin:index")},
                     {
                         "title": "Schedules",
-                        "icon": "calendar_month",
+                        "icon": "event_repeat",
                         "link": reverse_lazy("admin:beat_config_schedule_changelist"),
                         "permission": _for("beat_config.view_schedule"),
+                    },
+                    {
+                        "title": "Calendar",
+                        "icon": "date_range",
+                        "link": reverse_lazy("calendar"),
+                        "permission": _for("jobs.view_run"),
                     },
                     {
                         "title": "Blackouts",
@@ -91,6 +97,18 @@ UNFOLD = {
                         "icon": "group",
                         "link": reverse_lazy("admin:auth_group_changelist"),
                         "permission": _for("auth.view_group"),
+                    },
+                    {
+                        "title": "Alert channels",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:beat_config_alertchannel_changelist"),
+                        "permission": _for("beat_config.view_alertchannel"),
+                    },
+                    {
+                        "title": "System",
+                        "icon": "info",
+                        "link": reverse_lazy("system"),
+                        "permission": _for("jobs.view_service"),
                     },
                     {
                         "title": "Audit log",

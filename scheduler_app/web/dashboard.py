@@ -1,41 +1,58 @@
-"""The start page: is all well, what runs, what comes next, what ran last."""
+"""The start page: is all well, what runs, what comes next, what went wrong, how much ran, and on what."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
-from django.db.models import Min
 from django.http import HttpRequest
 from django.utils import timezone
 
 from beat_config import pausing
 from beat_config.models import SchedulePolicy
-from jobs import catalogue, wording
-from jobs.models import RefusedMessage, Run, Service
-from jobs.services import INTERVAL
+from jobs import catalogue, recent, wording
+from jobs.counts import RunCounts
+from jobs.models import Run
+from jobs.progress_file import Progress
 from jobs.states import State
-from scheduler_app import ballast, platforms
-from scheduler_app.broker_store import set_aside_at, stores_set_aside
+from scheduler_app import platforms
 from scheduler_app.config import Broker
+from scheduler_app.web import charts, machinery
+from scheduler_app.web.problems import problems
 
 SHOWN = 8
-# How long a store that was set aside is news.
-TOLD_FOR = timedelta(days=14)
-# A service is missed after three times without its sign of life.
-MISSED_AFTER = timedelta(seconds=3 * INTERVAL)
-REFUSED_LATELY = timedelta(hours=1)
+DAY, HOURS, DAYS = timedelta(days=1), 24, 30
+WENT_WRONG = (State.FAILED, State.TIMED_OUT, State.INTERRUPTED)
+# So many of the newest successes are compared with what is usual.
+COMPARED = 40
+
+_counts = RunCounts()
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
+    """*usually* is how long such runs take, empty where nobody knows; *is_slow* when this one takes much longer."""
+
     run: Run
+    name: str
     state: str
     colour: str
-    job: str
     took: str
     when: str
+    progress: Progress | None = None
+    usually: str = ""
+    is_slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """*mood* is well, uneasy or bad."""
+
+    mood: str
+    headline: str
+    details: str
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -43,49 +60,13 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     context["problems"] = problems(now)
     context["broker_note"] = broker_note(settings.SCHEDULER.broker)
-    if request.user.has_perm("jobs.view_run"):
-        context["running"] = [
-            _line(run, now) for run in Run.objects.filter(state=State.RUNNING).order_by("-id")[:SHOWN]
-        ]
-        context["latest"] = [_line(run, now) for run in Run.objects.order_by("-id")[:SHOWN]]
+    context["machinery"] = machinery.parts(now)
     if request.user.has_perm("beat_config.view_schedule"):
-        context["pause"] = pausing.current(now)
-        context["pause_lengths"] = pausing.LABELS
-        policies = SchedulePolicy.objects.filter(
-            next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error=""
-        )
-        context["upcoming"] = [
-            (policy, wording.moment(timezone.localtime(policy.next_fire_at), now))
-            for policy in policies.select_related("schedule").order_by("look_at")[:SHOWN]
-        ]
+        context |= _schedules(now)
+    if request.user.has_perm("jobs.view_run"):
+        context |= _runs(now)
+    context["verdict"] = _verdict(context)
     return context
-
-
-def problems(now: datetime) -> list[str]:
-    """Return what keeps jobs from running, each with what to do; empty when all is well."""
-    found = []
-    alive = set(Service.objects.filter(seen_at__gte=now - MISSED_AFTER).values_list("kind", flat=True))
-    if Service.Kind.BEAT not in alive:
-        found.append("Nothing is being scheduled: no beat runs. Start it with scheduler-app start.")
-    if Service.Kind.WORKER not in alive:
-        found.append("No job can run: there is no worker. Start it with scheduler-app start.")
-    size = settings.SCHEDULER.retention.ballast
-    full = ballast.problem(settings.SCHEDULER_PATHS.ballast, size) if connection.vendor == "sqlite" else ""
-    if full:
-        found.append(full)
-    found += _broker_problems(now)
-    found += [
-        f"The schedule {policy.schedule.name} cannot run: {policy.error}."
-        for policy in SchedulePolicy.objects.exclude(error="").select_related("schedule")[:SHOWN]
-    ]
-    found += [
-        f"{problem.file} in the jobs folder {settings.SCHEDULER_PATHS.jobs} cannot be used: {problem.message}"
-        for problem in catalogue.registry().problems
-    ]
-    refused = RefusedMessage.objects.filter(repeat=False, received_at__gte=now - REFUSED_LATELY).count()
-    if refused:
-        found.append(f"{refused} messages from the broker were refused within an hour: see Refused messages for why.")
-    return found
 
 
 def broker_note(broker: Broker) -> str:
@@ -100,41 +81,105 @@ def broker_note(broker: Broker) -> str:
     return to_do and f"Runs travel through the embedded broker. {to_do}"
 
 
-def _broker_problems(now: datetime) -> list[str]:
-    found = []
-    away = Service.objects.filter(seen_at__gte=now - MISSED_AFTER, broker_away_since__isnull=False)
-    if since := away.filter(kind=Service.Kind.BEAT).aggregate(since=Min("broker_away_since"))["since"]:
-        found.append(
-            f"The message broker has not answered since {_moment(since, now)}: runs wait, and are sent when it is back."
-        )
-    else:
-        found += [
-            f"A worker on {host} has not reached the message broker since {_moment(since, now)}: it takes no new runs"
-            " until it does."
-            for host, since in away.values_list("host", "broker_away_since")[:SHOWN]
-        ]
-    for store in stores_set_aside(settings.SCHEDULER_PATHS)[:1]:
-        at = set_aside_at(store)
-        if now - at < TOLD_FOR:
-            found.append(
-                f"RabbitMQ could not use its message store any more and got a new one at {_moment(at, now)}. No run was"
-                f" lost: what waited in it was sent again. The old store is kept in {store}; this message ends when you"
-                " delete it."
-            )
-    return found
+def _schedules(now: datetime) -> dict[str, Any]:
+    coming = SchedulePolicy.objects.filter(
+        next_fire_at__isnull=False, look_at__isnull=False, schedule__enabled=True, error=""
+    )
+    upcoming = [
+        (policy, wording.local(policy.next_fire_at, now))
+        for policy in coming.select_related("schedule").order_by("look_at")[:SHOWN]
+    ]
+    return {
+        "pause": pausing.current(now),
+        "pause_lengths": pausing.LABELS,
+        "upcoming": upcoming,
+        "is_empty": not upcoming and not SchedulePolicy.objects.exists(),
+    }
 
 
-def _moment(when: datetime | None, now: datetime) -> str:
-    return wording.moment(timezone.localtime(when), now)
+def _runs(now: datetime) -> dict[str, Any]:
+    day_ago = (now - DAY).replace(second=0, microsecond=0)
+    since = _counts.first_at(day_ago, now)
+    (counted,) = _counts.between([day_ago, now], now)
+    running = list(Run.objects.filter(state=State.RUNNING).order_by("-pk")[: 2 * SHOWN])
+    ended = list(Run.objects.filter(state=State.SUCCEEDED, pk__gte=since).order_by("-pk")[:COMPARED])
+    usual = _usual([*running, *ended])
+    slow = [run for run in ended if recent.is_slow(wording.duration(run, now), usual.get(run.schedule_id or 0))]
+    return {
+        "running": [_line(run, now, usual) for run in running],
+        "running_count": Run.objects.filter(state=State.RUNNING).count(),
+        "failed": [_line(run, now) for run in _newest(WENT_WRONG, since)],
+        "failed_count": sum(counted.get(state, 0) for state in WENT_WRONG),
+        "missed": [_line(run, now) for run in _newest((State.MISSED,), since)],
+        "missed_count": counted.get(State.MISSED, 0),
+        "succeeded_count": counted.get(State.SUCCEEDED, 0),
+        "slow": [_line(run, now, usual) for run in slow[:SHOWN]],
+        "latest": [_line(run, now) for run in Run.objects.order_by("-pk")[:SHOWN]],
+        "charts": [
+            ("hours", "The last 24 hours", "Hour", _chart(_hours(now), charts.hour, now)),
+            ("days", "The last 30 days", "Day", _chart(_days(now), charts.day, now)),
+        ],
+    }
 
 
-def _line(run: Run, now: datetime) -> RunLine:
+def _hours(now: datetime) -> list[datetime]:
+    this = timezone.localtime(now).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+    return [this + timedelta(hours=number) for number in range(1 - HOURS, 2)]
+
+
+def _days(now: datetime) -> list[datetime]:
+    today, zone = timezone.localdate(now), timezone.get_current_timezone()
+    days = [today + timedelta(days=number) for number in range(1 - DAYS, 2)]
+    return [datetime(day.year, day.month, day.day, tzinfo=zone) for day in days]
+
+
+def _chart(moments: list[datetime], label: Callable[[datetime], str], now: datetime) -> charts.Chart:
+    labels = [label(timezone.localtime(moment)) for moment in moments[:-1]]
+    return charts.chart(labels, _counts.between(moments, now))
+
+
+def _newest(states: Iterable[State], since: int) -> list[Run]:
+    """Return the newest runs that ended so, from number *since* on: a step into the index of states each."""
+    found = [run for state in states for run in Run.objects.filter(state=state, pk__gte=since).order_by("-pk")[:SHOWN]]
+    return sorted(found, key=lambda run: -run.pk)[:SHOWN]
+
+
+def _usual(runs: Iterable[Run]) -> dict[int, timedelta]:
+    """Return how long a run of each schedule of *runs* takes usually, where that is known."""
+    known = recent.of_schedules({run.schedule_id for run in runs if run.schedule_id is not None})
+    usual = {schedule: recent.usual(of_schedule) for schedule, of_schedule in known.items()}
+    return {schedule: length for schedule, length in usual.items() if length is not None}
+
+
+def _line(run: Run, now: datetime, usual: Mapping[int, timedelta] = MappingProxyType({})) -> RunLine:
     state = State(run.state)
+    length = wording.duration(run, now)
+    usually = usual.get(run.schedule_id) if run.schedule_id is not None else None
     return RunLine(
         run=run,
+        name=run.schedule_name or catalogue.title(run.job),
         state=state.label,
         colour=wording.COLOURS[state],
-        job=catalogue.title(run.job),
-        took=wording.seconds(wording.duration(run, now)),
-        when=wording.moment(timezone.localtime(run.created_at), now),
+        took=wording.seconds(length),
+        when=wording.local(run.started_at or run.fire_time or run.created_at, now),
+        progress=wording.progress(run),
+        usually=wording.seconds(usually) if usually is not None else "",
+        is_slow=recent.is_slow(length, usually),
     )
+
+
+def _verdict(context: Mapping[str, Any]) -> Verdict:
+    """Return whether all is well, in words, from what the page shows."""
+    wrong, failed = len(context["problems"]), context.get("failed_count", 0)
+    counts = [(context.get("succeeded_count", 0), "succeeded"), (failed, "failed")]
+    counts.append((context.get("missed_count", 0), "missed"))
+    told = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+    details = f"In the last 24 hours: {told}." if told else ""
+    if wrong:
+        return Verdict("bad", "1 thing needs you." if wrong == 1 else f"{wrong} things need you.", details)
+    if failed:
+        runs = "1 run has" if failed == 1 else f"{failed:,} runs have"
+        return Verdict("uneasy", f"Schedules fire and workers run, but {runs} failed.", details)
+    if context.get("pause"):
+        return Verdict("uneasy", "All is well, and paused: no schedule starts anything.", details)
+    return Verdict("well", "All is well: schedules fire and workers take their runs.", details)

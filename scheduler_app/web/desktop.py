@@ -23,7 +23,7 @@ from jobs.models import Origin, Run
 from jobs.states import State
 from scheduler_app import desktop_signature
 from scheduler_app.web import person
-from scheduler_app.web.dashboard import problems
+from scheduler_app.web.problems import problems
 
 SHOWN = 8
 LOOK_BACK = timedelta(days=1)
@@ -67,7 +67,7 @@ def activity(_request: HttpRequest) -> HttpResponse:
             "recovered": [_outcome(run) for run in _recovered(latest)][:SHOWN],
             "upcoming": [*_upcoming()],
             "runnable": [*_runnable()],
-            "problems": problems(now)[:SHOWN],
+            "problems": [str(each) for each in problems(now)[:SHOWN]],
             "pause": None if pause is None else {"until": pause.end},
         }
     )

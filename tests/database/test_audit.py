@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django_celery_beat.models import PeriodicTask
 
+from beat_config.models import Blackout
 from jobs import audit
 from jobs.models import AuditEntry, Run, Secret
 from jobs.states import State
@@ -38,7 +39,7 @@ def test_adding_changing_and_deleting_a_schedule_are_three_entries_with_what_the
     assert entries() == [("ada", did, "beat_config.schedule", "mine") for did in ("added", "changed", "deleted")]
     assert added.before is None
     assert changed.before == added.after
-    assert {name for name in changed.after if changed.after[name] != changed.before[name]} == {"when", "tags"}
+    assert {name for name in changed.after if changed.after[name] != changed.before[name]} == {"every", "when", "tags"}
     assert changed.after["tags"] == ["nightly"]
     assert (deleted.before, deleted.after) == (changed.after, None)
 
@@ -141,18 +142,19 @@ def test_users_and_groups_are_noted_with_the_groups_of_the_one_and_the_permissio
     assert "pbkdf2" not in json.dumps([*AuditEntry.objects.values("before", "after")])
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_entry_goes_with_its_change_when_that_fails(admin, monkeypatch):
-    schedule = make_schedule(name="one")
+    one = Blackout.objects.create(name="one", zone="UTC", start_time="1:00", end_time="2:00")
 
     def fail(*_arguments, **_options):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr("beat_config.adoption.adopt", fail)
+    monkeypatch.setattr("beat_config.blackout_admin.BlackoutAdmin.delete_queryset", fail)
+    chosen = {"action": "delete_selected", "_selected_action": [one.pk], "post": "yes"}
     with pytest.raises(RuntimeError):
-        admin.post(LIST, {"action": "disable", "_selected_action": [schedule.pk]})
+        admin.post("/admin/beat_config/blackout/", chosen)
 
     assert not AuditEntry.objects.exists()
-    assert PeriodicTask.objects.get().enabled
 
 
 def test_who_and_what_are_cut_to_what_the_table_holds():

@@ -1,7 +1,9 @@
 """People decide about people: nobody gives what they have not got, nor decides about those who may do more."""
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
+from django_celery_beat.models import PeriodicTask
 
 from jobs.models import AuditEntry
 from tests.database.test_admin import ADD, LIST, form
@@ -143,3 +145,51 @@ def test_a_things_history_leads_to_its_entries_in_the_audit_log(client):
 
     assert f"number {schedule.pk}" in page
     assert f"number {schedule.pk + 1}" not in page
+
+
+def changed_schedule(client):
+    """Make a schedule and change it, in the admin; return it and the change's entry."""
+    client.force_login(User.objects.create_superuser("ada"))
+    web = form(task="call_web_address", parameter_command=None, parameter_url="https://example.org/", tags="old")
+    client.post(ADD, web)
+    schedule = PeriodicTask.objects.get()
+    client.post(f"{LIST}{schedule.pk}/change/", web | {"every": "20", "tags": "new", "name": "renamed"})
+    return schedule, AuditEntry.objects.latest("pk")
+
+
+def test_a_changed_schedule_is_put_back_from_its_entry_and_that_is_an_entry_too(client):
+    schedule, entry = changed_schedule(client)
+    signed_in(client, "ed", "editor")
+    page = client.get(f"/admin/jobs/auditentry/{entry.pk}/change/").content.decode()
+
+    client.post(f"/admin/jobs/auditentry/{entry.pk}/revert/")
+
+    assert "Put it back" in page
+    schedule.refresh_from_db()
+    assert (schedule.name, schedule.interval.every) == ("mine", 10)
+    back = AuditEntry.objects.latest("pk")
+    assert (back.by, back.action, back.before, back.after) == ("ed", "changed", entry.after, entry.before)
+
+
+def test_a_schedule_that_is_gone_or_whose_job_needs_more_is_not_put_back(client):
+    _, entry = changed_schedule(client)
+    AuditEntry.objects.filter(pk=entry.pk).update(
+        before={**entry.before, "job": "run_command", "parameters": {"command": "x"}}
+    )
+    signed_in(client, "ed", "editor")
+    assert client.post(f"/admin/jobs/auditentry/{entry.pk}/revert/").status_code == 403
+    PeriodicTask.objects.all().delete()
+
+    page = client.post(f"/admin/jobs/auditentry/{entry.pk}/revert/", follow=True).content.decode()
+
+    assert "the schedule was deleted since" in page
+
+
+def test_the_systems_page_says_what_a_helper_asks_for_and_no_key(client):
+    signed_in(client, "ada", "admin")
+
+    page = client.get("/admin/system/").content.decode()
+
+    for said in ("scheduler-app", "Data folder", "retention.days", "90 days"):
+        assert said in page
+    assert settings.SECRET_KEY not in page

@@ -15,7 +15,8 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from beat_config import deletion, tags
-from beat_config.models import Blackout
+from beat_config.models import AlertChannel, Blackout
+from jobs import vault
 from jobs.models import AuditEntry, RefusedMessage, Secret
 from jobs.states import State
 from tests.database.test_admin import form
@@ -91,12 +92,20 @@ TABLE = [
     *model("jobs/refusedmessage", "REFUSED", view="viewer", delete="admin"),
     Row("admin/jobs/refusedmessage/clear/", NOBODY, "admin"),
     *model("jobs/auditentry", "ENTRY", view="editor", change="editor"),
+    Row("admin/jobs/auditentry/<int:entry_id>/revert/", NOBODY, "editor", {"x": "x"}, {"entry_id": "CHANGE"}),
+    *model(
+        "beat_config/alertchannel", "CHANNEL", view="admin", add="admin", change="admin", delete="admin",
+        values={"name": "new", "where": "json://127.0.0.1:9/", "events": ["failed"]},
+    ),
+    Row("admin/beat_config/alertchannel/<int:channel_id>/test/", NOBODY, "admin", {"x": "x"}, {"channel_id": "CHANNEL"}),
+    Row("admin/system/", "admin"),
     *model("jobs/run", "RUN", view="viewer", change="viewer"),
     Row("admin/jobs/run/<int:run_id>/live/", "viewer", NOBODY, at={"run_id": "RUN"}),
     Row("admin/jobs/run/<int:run_id>/log/", "viewer", NOBODY, at={"run_id": "RUN"}),
     Row("admin/jobs/run/<int:run_id>/log.txt", "viewer", NOBODY, at={"run_id": "RUN"}),
     Row("admin/run-again/<int:run_id>/", "operator", "operator", WEB, {"run_id": "RUN"}),
     Row("admin/run-again/<int:run_id>/", "admin", "admin", {"parameter_command": "true"}, {"run_id": "COMMAND_RUN"}, note="of a command"),
+    Row("admin/calendar/", "viewer", NOBODY),
     Row("admin/jobs/run/<int:run_id>/cancel/", NOBODY, "operator", at={"run_id": "GOING"}),
     Row("admin/jobs/run/<int:run_id>/again/", NOBODY, "operator", at={"run_id": "RUN"}),
     Row("admin/jobs/run/<int:run_id>/again/", NOBODY, "admin", at={"run_id": "COMMAND_RUN"}, note="of a command"),
@@ -108,6 +117,10 @@ TABLE = [
     *model("beat_config/schedule", "SCHEDULE", view="viewer", add="editor", change="editor", delete="editor", values=WEB),
     Row("admin/beat_config/schedule/add/", "editor", "admin", form(name="new"), note="a command"),
     Row("admin/beat_config/schedule/preview/", NOBODY, "editor", form()),
+    Row("admin/beat_config/schedule/test-run/", NOBODY, "editor", WEB),
+    Row("admin/beat_config/schedule/test-run/", NOBODY, "admin", form(), note="a command"),
+    Row("admin/beat_config/schedule/examples/<key>/", NOBODY, "editor", YES, at={"key": "disk"}),
+    Row("admin/beat_config/schedule/examples/<key>/", NOBODY, "admin", YES, at={"key": "backup"}, note="a command"),
     Row("admin/beat_config/schedule/live/", "viewer"),
     Row("admin/beat_config/schedule/deleted/", "viewer", "editor", switch("restore", "DELETED")),
     Row("admin/beat_config/schedule/", "viewer", "operator", switch("run_now"), note="run now"),
@@ -164,6 +177,9 @@ def rows():
     (kept,) = deletion.delete([gone.pk], by="ada", now=timezone.now())
     tags.set_tags(schedule.schedule, ["old"])
 
+    was = {"name": "web", "job": "call_web_address", "every": "1 hour", "parameters": {"url": "https://example.org/"}}
+    vault.store("some address", "json://127.0.0.1:9/", by="ada")
+    address = Secret.objects.get(name="some address")
     ended = make_run(state=State.SUCCEEDED, job="call_web_address", parameters={"url": "https://example.org/"})
     return {
         "SCHEDULE": schedule.pk,
@@ -178,6 +194,16 @@ def rows():
         "SECRET": Secret.objects.create(name="some secret", sealed=b"", key_id="k").pk,
         "BLACKOUT": Blackout.objects.create(name="some time", zone="UTC", start_time="1:00", end_time="2:00").pk,
         "REFUSED": RefusedMessage.objects.create(received_at=NOW, worker="w", reason="r", size=1).pk,
+        "CHANGE": AuditEntry.objects.create(
+            at=NOW,
+            by="ada",
+            action="changed",
+            kind="beat_config.schedule",
+            subject_id=schedule.pk,
+            before=was,
+            after={},
+        ).pk,
+        "CHANNEL": AlertChannel.objects.create(name="some channel", address=address, events=["failed"]).pk,
         "ENTRY": AuditEntry.objects.create(at=NOW, by="ada", action="changed", subject="x", before={}, after={}).pk,
     }
 

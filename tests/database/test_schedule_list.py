@@ -339,6 +339,6 @@ def test_the_live_part_gives_the_rows_that_are_asked_for_and_those_that_are_gone
 
 
 def test_an_empty_list_says_what_a_schedule_is_for(admin):
-    assert "There is no schedule yet" in admin.get(LIST).content.decode()
+    assert "What should run by itself?" in admin.get(LIST).content.decode()
     make_schedule()
     assert "No schedule fits" in admin.get(f"{LIST}?q=nothing").content.decode()

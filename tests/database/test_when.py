@@ -136,7 +136,7 @@ def test_the_preview_tells_the_next_runs_in_both_zones_and_stores_nothing(admin)
 
     assert "At 02:30 every day (Asia/Kathmandu)" in page
     assert page.count("<li>") == 10
-    assert "here is Europe/Berlin" in page
+    assert "you are in Europe/Berlin" in page
     assert not PeriodicTask.objects.exists()
 
 

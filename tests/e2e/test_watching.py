@@ -124,7 +124,7 @@ def test_the_output_is_searched_filtered_wrapped_and_saved(site, at):
     page.get_by_label("Previous match").click()
     page.get_by_label("Previous match").click()
     assert found.inner_text() == "4 of 4"
-    assert page.evaluate("[...CSS.highlights.get('log-current')].map(String)") == ["LINE"]
+    assert page.evaluate("String([...CSS.highlights.get('log-current')])").lower() == "line"
 
     page.get_by_label("Errors (stderr)").uncheck()
     assert [text.strip() for text in shown.all_inner_texts()] == [f"line {i} of <b>three</b>" for i in (1, 2, 3)]
@@ -164,3 +164,40 @@ def test_a_run_is_run_again_with_other_parameters(site, at):
     page.locator("#run-output").get_by_text("better").wait_for()
     page.get_by_text("Succeeded after").wait_for()
     assert int(re.search(r"/run/(\d+)/", page.url)[1]) > run
+
+
+def test_the_overview_keeps_up_without_losing_what_is_open_or_where_the_keyboard_is(site, at, tmp_path):
+    page = at("/admin/")
+    page.get_by_text("Schedules fire and workers run").or_(page.get_by_text("All is well")).first.wait_for()
+    page.locator("#chart-hours").locator("..").get_by_text("The same in numbers").click()
+    calendar = page.locator("#overview").get_by_role("link", name="All that failed")
+    calendar.focus()
+    page.evaluate("document.getElementById('overview').dataset.before = 'yes'")
+
+    go_on = tmp_path / "go on"
+    told = "echo 3 10 copying > $SCHEDULER_PROGRESS"
+    run = site.start(f"{told}; while [ ! -e '{go_on}' ]; do sleep 0.1; done")
+    running = page.locator("section[aria-labelledby=running]")
+    running.get_by_text("30 % copying").wait_for()
+    assert page.evaluate("document.getElementById('overview').dataset.before") is None
+    assert page.locator("#numbers-hours").get_attribute("open") is not None
+    assert page.evaluate("document.activeElement.textContent") == "All that failed"
+
+    go_on.touch()
+    wait_until(lambda: site.state(run) == "succeeded", 30, "it has run")
+    running.get_by_text("30 % copying").wait_for(state="detached")
+
+
+def test_the_calendar_is_walked_by_its_links_to_a_run(site, at):
+    run = site.start("exit 4")
+    wait_until(lambda: site.state(run) == "failed", 30, "it has run")
+    page = at("/admin/")
+
+    page.get_by_role("link", name="Calendar").first.click()
+    page.get_by_role("link", name="Week").click()
+    page.locator("td[aria-current=date] a.calendar-date").click()
+    now = page.locator("tr[aria-current=time]")
+    now.get_by_role("link", name="Run a command").last.press("Enter")
+
+    page.wait_for_url("**/admin/jobs/run/*/change/")
+    assert page.get_by_text("What happened, and why").is_visible()

@@ -218,6 +218,10 @@ MUTATIONS = (
         "a claim takes an expired run",
         (Edit("jobs.claims.claim", ".filter(Q(expires_at=None) | Q(expires_at__gt=now))", ""),),
     ),
+    Mutation(
+        "a run starts although its schedule was switched off",
+        (Edit("jobs.claims.claim", ".exclude(_switched_off())", ""),),
+    ),
     Mutation("a run is finished without its token", (Edit("jobs.claims._held", " token=held.token,", ""),)),
     Mutation(
         "a run is interrupted though its lease goes on",

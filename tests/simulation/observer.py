@@ -219,6 +219,8 @@ class Observer:
         self.world.log(f"  run {run['id']}: {old} → {new} {run['reason']}")
         if new not in TRANSITIONS[old]:
             raise Violation(f"run {run['id']} went from {old} to {new}")
+        if new is State.RUNNING and run["origin"] == "schedule" and self._is_switched_off(run["schedule_id"]):
+            raise Violation(f"run {run['id']} starts, but its schedule was disabled or deleted before")
         if new is State.QUEUED and run["id"] not in self.world.broker.taken_over:
             raise Violation(f"run {run['id']} is marked queued, but the broker never got it")
         if (
@@ -229,6 +231,10 @@ class Observer:
             raise Violation(f"run {run['id']} is interrupted, but its lease goes until {before['lease_until']}")
         if new is State.MISSED and not (run["expires_at"] and run["expires_at"] <= activity.now):
             raise Violation(f"run {run['id']} is missed, but expires at {run['expires_at']}")
+
+    def _is_switched_off(self, number: int) -> bool:
+        tracked = self.schedules.get(number)
+        return tracked is None or not (tracked.seen.enabled or tracked.seen.one_off)
 
     # Schedules
 

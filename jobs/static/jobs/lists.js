@@ -50,10 +50,9 @@ document.addEventListener("DOMContentLoaded", () => {
   async function refresh() {
     const shown = body();
     const rows = [...shown.querySelectorAll("tr[data-id]")];
-    if (document.hidden || busy || !shown.dataset.live || (!rows.length && !shown.dataset.newest)) return;
+    if (document.hidden || busy || !rows.length) return;
     const address = new URL(shown.dataset.live, location.origin);
-    for (const row of rows) if (shown.dataset.newest === undefined || row.dataset.going) address.searchParams.append("id", row.dataset.id);
-    if (shown.dataset.newest !== undefined) address.searchParams.set("newest", shown.dataset.newest);
+    for (const row of rows) address.searchParams.append("id", row.dataset.id);
     try {
       const answer = await answered(address);
       const page = new DOMParser().parseFromString(`<table>${await answer.text()}</table>`, "text/html");
@@ -61,11 +60,6 @@ document.addEventListener("DOMContentLoaded", () => {
       for (const row of page.querySelectorAll("tr[data-id]")) {
         const old = document.getElementById(row.id);
         if (old && old.dataset.version !== row.dataset.version) exchange(old, row);
-      }
-      const more = document.getElementById("list-more");
-      if (more && answer.headers.get("X-More-Runs")) {
-        more.querySelector("a").textContent = answer.headers.get("X-More-Runs");
-        more.hidden = false;
       }
       count();
       tell("");
@@ -96,7 +90,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    if (!form.matches("[data-stay]") || event.submitter?.matches("[data-file]")) return;
+    if (!form.matches("[data-stay]")) return;
     event.preventDefault();
     if (busy) return;
     busy = true;

@@ -24,6 +24,24 @@
   document.addEventListener("htmx:afterSwap", tick);
   document.addEventListener("DOMContentLoaded", tick);
 
+  // What a part that is drawn anew had open, and where the keyboard was, stays so.
+  let kept = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const part = event.detail.target;
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    kept = {
+      open: [...part.querySelectorAll("details[open][id]")].map((each) => each.id),
+      href: focused?.getAttribute("href"),
+    };
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const id of kept?.open ?? []) document.getElementById(id)?.setAttribute("open", "");
+    if (kept?.href && document.activeElement === document.body) {
+      document.querySelector(`main a[href="${CSS.escape(kept.href)}"], #overview a[href="${CSS.escape(kept.href)}"]`)?.focus({ preventScroll: true });
+    }
+    kept = null;
+  });
+
   const message = (text) => {
     let shown = document.getElementById("server-silent");
     if (!shown) {

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scheduler_app.commands.problems import PROBLEM
+from scheduler_app.commands.verbs.job_words import OneVerbEach
 from scheduler_app.commands.verbs.shared import Family, as_json, configuration, places, tell, tell_json
 from scheduler_app.commands.verbs.waiting import tell_started, wait_options
 
 if TYPE_CHECKING:
-    from jobs.registry import Registry
+    from jobs.registry import Job
     from scheduler_app.config import Config
 
 
@@ -20,17 +21,12 @@ def job() -> None:
     """Make a job of your own, or show which jobs there are."""
 
 
-class OneVerbEach(Family):
-    """`job run`: every job is a verb of it, whose options are the job's parameters and those of `job run`."""
+class _Running(OneVerbEach):
+    """`job run`: the options of a job are its parameters and those of `job run`."""
 
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return sorted(known_jobs())
-
-    def get_command(self, context: click.Context, name: str) -> click.Command:
-        """Return the verb that runs the job called *name*; raise UnknownJob."""
+    def verb_of(self, context: click.Context, job: "Job") -> click.Command:
         from scheduler_app.commands import job_options
 
-        job = known_jobs()[name]
         outer = context.params
 
         def start(**values: Any) -> None:
@@ -40,29 +36,13 @@ class OneVerbEach(Family):
             _start(configuration(None, None), job.name, parameters, **chosen)
 
         params = [*job_options.options(job), *job_options.beside(self.params, job)]
-        return click.Command(name, callback=start, params=params, help=job.description, short_help=job.summary)
+        return click.Command(job.name, callback=start, params=params, help=job.description, short_help=job.summary)
 
 
 RUN_OPTIONS = ("at", "delay", "expires", "priority", "queue", "key", "wait", "follow", "timeout", "as_json")
 
 
-def known_jobs() -> "Registry":
-    """Return the jobs of the installation that the command line names; Celery tasks are among them."""
-    from jobs.discovery import discover
-    from scheduler_app.paths import Paths
-
-    config = configuration(None, None)
-    if not config.celery.tasks:
-        return discover(Paths.of(config).jobs)
-    from scheduler_app.commands.database import use_django
-
-    use_django(config)
-    from jobs import catalogue
-
-    return catalogue.registry()
-
-
-@job.group(name="run", cls=OneVerbEach, subcommand_metavar="JOB [PARAMETERS]...")
+@job.group(name="run", cls=_Running, subcommand_metavar="JOB [PARAMETERS]...")
 @places
 @click.option("--at", metavar="MOMENT", help="Not before then, such as 2026-12-24T18:00.")
 @click.option("--delay", metavar="TIME", help="Not before so long from now, such as 10m.")
@@ -74,7 +54,7 @@ def known_jobs() -> "Registry":
 @as_json
 def run_job(**_options: Any) -> None:
     """Run JOB now, or later; its parameters are options: see scheduler-app job run JOB --help."""
-    # The options are read by OneVerbEach.
+    # The options are read by _Running.
 
 
 def _start(

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('beat_config', '0007_deleted_schedules'),
+        ('beat_config', '0009_alerts'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
     ]
 
