@@ -24,7 +24,7 @@ class Imported:
 
 
 def store(found: Sequence[Found], *, by: str, enable: bool, only_tell: bool) -> list[Imported]:
-    """Make schedules of all that can be carried over, disabled unless *enable*; what has a name that is taken stays out.
+    """Make schedules of all that can be carried over, disabled unless *enable*; a name that is taken stays out.
 
     *only_tell* tries all of it, and takes it back.
     """

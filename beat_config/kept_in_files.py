@@ -52,7 +52,8 @@ def apply(
     unless they are to be adopted. *only_tell* tries all of it, and takes it back.
     """
     with transaction.atomic():
-        owned = {each.schedule.name: each for each in _kept(file=owner)}
+        # Read before anything goes: a follower takes its chains along.
+        owned = {each.schedule.name: _Owned(each, read(each.schedule)) for each in _kept(file=owner)}
         wanted = {document.name for document in documents}
         changes = _remove([each for name, each in owned.items() if name not in wanted], by, now)
         problems: list[Problem] = []
@@ -71,7 +72,7 @@ def apply(
 
 def changed_by_hand(kept: KeptInFile) -> dict[str, tuple[Any, Any]]:
     """Return what of the schedule is no longer as its file said, as `differences` does."""
-    return differences(parse(kept.document), read(kept.schedule))
+    return _Owned(kept, read(kept.schedule)).by_hand
 
 
 def of(schedule: int) -> KeptInFile | None:
@@ -85,29 +86,40 @@ def in_words(found: dict[str, tuple[Any, Any]]) -> Iterator[str]:
         yield f"{name}: {_shown(before)} → {_shown(after)}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    kept: KeptInFile
+    now: ScheduleDocument
+
+    @property
+    def by_hand(self) -> dict[str, tuple[Any, Any]]:
+        return differences(parse(self.kept.document), self.now)
+
+
 def _kept(**conditions: Any) -> Any:
     return KeptInFile.objects.filter(**conditions).select_related("schedule")
 
 
-def _remove(gone: Sequence[KeptInFile], by: str, now: datetime) -> list[Change]:
-    changes = [Change(Doing.REMOVE, each.schedule.name, (), tuple(in_words(changed_by_hand(each)))) for each in gone]
-    deletion.delete([each.schedule.pk for each in gone], by=by, now=now)
+def _remove(gone: Sequence[_Owned], by: str, now: datetime) -> list[Change]:
+    changes = [Change(Doing.REMOVE, each.now.name, (), tuple(in_words(each.by_hand))) for each in gone]
+    deletion.delete([each.kept.schedule.pk for each in gone], by=by, now=now)
     return changes
 
 
 def _put(
-    owner: str, document: ScheduleDocument, kept: KeptInFile | None, *, by: str, now: datetime, adopt: bool
+    owner: str, document: ScheduleDocument, owned: _Owned | None, *, by: str, now: datetime, adopt: bool
 ) -> Iterator[Change]:
-    schedule = kept.schedule if kept else Schedule.objects.filter(name=document.name).first()
-    doing = Doing.CHANGE if kept else Doing.ADOPT if schedule else Doing.ADD
+    schedule = owned.kept.schedule if owned else Schedule.objects.filter(name=document.name).first()
+    doing = Doing.CHANGE if owned else Doing.ADOPT if schedule else Doing.ADD
     if doing is Doing.ADOPT and not adopt:
         other = of(schedule.pk)
         whose = f"it is kept in {other.file}" if other else "no file has made it"
         raise DocumentError(
             [Problem("name", document.name, f"there is such a schedule, and {whose}; --adopt takes it")]
         )
-    details = tuple(in_words(differences(read(schedule), document))) if schedule else ()
-    by_hand = tuple(in_words(changed_by_hand(kept))) if kept else ()
+    before = owned.now if owned else read(schedule) if schedule else None
+    details = tuple(in_words(differences(before, document))) if before else ()
+    by_hand = tuple(in_words(owned.by_hand)) if owned else ()
     stored = write(document, schedule=schedule, by=by)
     KeptInFile.objects.update_or_create(
         schedule_id=stored.pk, defaults={"file": owner, "document": _as_json(document), "applied_at": now}

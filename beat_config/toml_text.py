@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 
@@ -20,10 +20,8 @@ def _value(value: Any) -> str:
         return _text(value)
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a datetime, too
         return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(name)} = {_value(part)}" for name, part in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""crontab(5): a user's, or with a user in every line (/etc/crontab, /etc/cron.d); Vixie cron as in Debian, and cronie."""
+"""crontab(5): a user's, or with a user in every line (/etc/crontab, /etc/cron.d); Vixie cron as in Debian, cronie."""
 
 import re
 from collections.abc import Iterator

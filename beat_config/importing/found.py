@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 LONGEST_NAME = 200
@@ -55,7 +56,7 @@ def numbers(values: Sequence[int], lowest: int, highest: int) -> str:
         return "*"
     if len(some) > 2:  # noqa: PLR2004 - two are shorter as they are
         step = some[1] - some[0]
-        if all(later - earlier == step for earlier, later in zip(some, some[1:], strict=False)):
+        if all(later - earlier == step for earlier, later in pairwise(some)):
             whole = some[0] == lowest and some[-1] + step > highest
             span = "*" if whole else f"{some[0]}-{some[-1]}"
             return span if step == 1 and not whole else f"{span}/{step}"

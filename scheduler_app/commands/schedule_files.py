@@ -20,7 +20,7 @@ LARGEST_IMPORT = 8_000_000
 
 
 def exported(names: Sequence[str], tags: Sequence[str], *, as_json: bool) -> str:
-    """Return the schedules called *names*, or of these tags, or all, as a file; CommandProblem names what there is not."""
+    """Return the schedules called *names*, or of these tags, or all, as a file; CommandProblem names what is not."""
     schedules = Schedule.objects.all()
     if tags:
         schedules = schedules.filter(policy__tags__name__in=tags).distinct()
