@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from enum import Enum
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -13,7 +14,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from beat_config import cron, places, saving, snapshots, timing
-from beat_config.document_form import FOLLOWERS, SAME, filled, moment, zone_of
+from beat_config.document_form import FOLLOWERS, SAME, TRIGGERS, filled, moment, zone_of
 from beat_config.document_shape import DocumentError, Problem, ScheduleDocument, Sun, Where, parse
 from beat_config.forms import ScheduleForm
 from beat_config.models import CatchUp, DayRule, Overlap, Schedule, SchedulePolicy, WhenWrong
@@ -32,6 +33,7 @@ __all__ = [
     "Problem",
     "Reading",
     "ScheduleDocument",
+    "brief",
     "differences",
     "parse",
     "read",
@@ -107,6 +109,25 @@ def differences(before: ScheduleDocument, after: ScheduleDocument) -> dict[str, 
     was, becomes = _canonical(before), _canonical(after)
     names = [*was, *(name for name in becomes if name not in was)]
     return {name: (was.get(name), becomes.get(name)) for name in names if was.get(name) != becomes.get(name)}
+
+
+def brief(document: ScheduleDocument) -> dict[str, Any]:
+    """Return what *document* says beyond the defaults, in the order of its fields, the parameters last."""
+    timing = {name: getattr(document, name) for name in (*TRIGGERS, "time_zone")}
+    bare = ScheduleDocument.model_construct(name=document.name, job=document.job, **timing)
+    said, unsaid = _canonical(document), _canonical(bare)
+    kept: dict[str, Any] = {"name": document.name, "job": document.job}
+    for name in ScheduleDocument.model_fields:
+        value = getattr(document, name)
+        if name in {*TRIGGERS, "time_zone"} or (name != "parameters" and said.get(name) != unsaid.get(name)):
+            kept[name] = value
+    found = ScheduleDocument.model_construct(**kept).model_dump(exclude_none=True, exclude_unset=True)
+    found = {name: value.value if isinstance(value, Enum) else value for name, value in found.items()}
+    jobs = catalogue.registry()
+    defaults = {each.name: each.default for each in jobs[document.job].parameters} if document.job in jobs else {}
+    given = document.parameters.items()
+    parameters = {name: value for name, value in given if name not in defaults or value != defaults[name]}
+    return found | ({"parameters": parameters} if parameters else {})
 
 
 def _stored(pk: int) -> Schedule:

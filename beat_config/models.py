@@ -191,6 +191,19 @@ class Chain(models.Model):
         return f"{self.follower} after {self.leader}, {self.get_when_display()}"
 
 
+class KeptInFile(models.Model):
+    """A schedule that a file like schedules.toml says, and how it was when the file was applied last."""
+
+    schedule = models.OneToOneField(PeriodicTask, primary_key=True, on_delete=models.CASCADE, related_name="kept_in")
+    # What the file calls itself, or its path.
+    file = models.CharField(max_length=1000)
+    document = models.JSONField()
+    applied_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.schedule} in {self.file}"
+
+
 class TimeZoneData(models.Model):
     """The time zone data that cursors were computed with: when a zone's changes, its cursors are computed anew."""
 

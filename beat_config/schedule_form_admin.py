@@ -18,6 +18,7 @@ from beat_config import (
     chains,
     examples,
     form_sections,
+    kept_in_files,
     previewing,
     readable,
     saving,
@@ -70,6 +71,7 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
                 **timing.zones(),
                 **chains.choices(),
                 "tag_names": tags.offered(),
+                **_kept_in(object_id),
                 "presets": json.dumps({name: dict(preset.values) for name, preset in PRESETS.items()}),
                 "may_operate": may_operate(request.user),
                 "show_save_and_add_another": False,
@@ -180,6 +182,14 @@ class ScheduleFormAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # Unfo
         else:
             moment = timezone.localtime(policy.next_fire_at)
             messages.info(request, f"Next run: {moment:%A %Y-%m-%d %H:%M:%S %Z}.")
+
+
+def _kept_in(number: str | None) -> dict[str, Any]:
+    """Return what the page says of the file that the schedule is kept in, and what has been changed by hand since."""
+    kept = kept_in_files.of(int(number)) if number and number.isdecimal() else None
+    if kept is None:
+        return {}
+    return {"kept_in": kept, "by_hand": list(kept_in_files.in_words(kept_in_files.changed_by_hand(kept)))}
 
 
 def _chosen(request: HttpRequest, schedule: Schedule | None) -> str:
