@@ -7,6 +7,7 @@ have run out, although the workers go on: they renew theirs within the time betw
 from datetime import datetime
 
 from jobs.holding import RENEWALS_A_LEASE
+from jobs.services import INTERVAL
 
 # A worker looks at its clock five times a second; its database may be slow just then.
 ALLOWANCE = 5.0
@@ -17,15 +18,15 @@ class Standstill:
 
     def __init__(self, lease: float) -> None:
         self._renewal = lease / RENEWALS_A_LEASE
-        # What is shorter ends no lease of a worker that lives.
-        self._shortest = lease - self._renewal
+        # What is shorter ends no lease of a worker that lives; a pause between two questions is none at all.
+        self._shortest = max(lease - self._renewal, INTERVAL + ALLOWANCE)
         self._last: tuple[datetime, float] | None = None
         self._over_at = float("-inf")
 
     def is_over(self, wall: datetime, steady: float) -> bool:
         """Tell whether an expired lease means a dead worker, at *wall* and at *steady*, the monotonic clock's seconds.
 
-        To be asked often: what lies between two questions is what it looks at.
+        To be asked every INTERVAL seconds: what lies between two questions is what it looks at.
         """
         if self._last is not None:
             passed = steady - self._last[1]
