@@ -117,6 +117,12 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Somebody's tokens and web hooks, which nobody deletes by themselves, go with them."""
+        going, counts, lacking, kept = super().get_deleted_objects(objs, request)
+        theirs = {model._meta.verbose_name for model in (ApiToken, WebHook)}
+        return going, counts, lacking - theirs, kept
+
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         obj.is_staff = True
         super().save_model(request, obj, form, change)

@@ -19,6 +19,7 @@ from beat_config.models import AlertChannel, Blackout
 from jobs import vault
 from jobs.models import AuditEntry, RefusedMessage, Secret
 from jobs.states import State
+from scheduler_app.web.models import ApiToken, WebHook
 from tests.database.test_admin import form
 from tests.factories import NOW, make_run, make_schedule
 
@@ -64,6 +65,21 @@ def model(label, row, *, view, add=NOBODY, change=NOBODY, delete=NOBODY, values=
         Row(f"{base}<path:object_id>/change/", view, change, values, at),
         Row(f"{base}<path:object_id>/delete/", delete, delete, YES, at),
         Row(f"{base}<path:object_id>/history/", history or view, history or view, at=at),
+        Row(f"{base}<path:object_id>/", "viewer", "viewer", at=at, note="leads to the page"),
+    ]
+
+
+def others(label, row, *, add, values):
+    """The rows of a model of which everybody has their own, asked for somebody else's."""
+    base = f"admin/{label}/"
+    at = {"object_id": row}
+    return [
+        Row(base, add, add),
+        Row(f"{base}add/", add, add, values),
+        # Who may not see it is led back to the list.
+        Row(f"{base}<path:object_id>/change/", add, NOBODY, values, at),
+        Row(f"{base}<path:object_id>/delete/", NOBODY, NOBODY, YES, at),
+        Row(f"{base}<path:object_id>/history/", "admin", "admin", at=at),
         Row(f"{base}<path:object_id>/", "viewer", "viewer", at=at, note="leads to the page"),
     ]
 
@@ -123,6 +139,12 @@ TABLE = [
     Row("admin/beat_config/schedule/examples/<key>/", NOBODY, "admin", YES, at={"key": "backup"}, note="a command"),
     Row("admin/beat_config/schedule/live/", "viewer"),
     Row("admin/beat_config/schedule/deleted/", "viewer", "editor", switch("restore", "DELETED")),
+    # Tokens and hooks belong to whoever makes them; of others' they see and take back what admins may.
+    *others("web/apitoken", "TOKEN", add="viewer", values={"name": "new", "scope": "read", "per_minute": "60", "lifetime": "90"}),
+    Row("admin/web/apitoken/<int:token_id>/revoke/", NOBODY, "admin", {"x": "x"}, {"token_id": "TOKEN"}),
+    *others("web/webhook", "HOOK", add="operator", values={"name": "new", "schedule": "SCHEDULE", "per_minute": "60"}),
+    Row("admin/web/webhook/<int:hook_id>/revoke/", NOBODY, "admin", {"x": "x"}, {"hook_id": "HOOK"}),
+    Row("hooks/<str:text>", NOBODY, NOBODY, {"x": "x"}, {"text": "a-hook-nobody-has-made"}),
     Row("admin/beat_config/schedule/", "viewer", "operator", switch("run_now"), note="run now"),
     Row("admin/beat_config/schedule/", "viewer", "admin", switch("run_now", "COMMAND"), note="run a command now"),
     Row("admin/beat_config/schedule/", "viewer", "editor", switch("enable", "IDLE"), note="enable"),
@@ -180,6 +202,9 @@ def rows():
     was = {"name": "web", "job": "call_web_address", "every": "1 hour", "parameters": {"url": "https://example.org/"}}
     vault.store("some address", "json://127.0.0.1:9/", by="ada")
     address = Secret.objects.get(name="some address")
+    somebody = User.objects.create_user("somebody", is_staff=True)
+    token = ApiToken.objects.create(name="of somebody", owner=somebody, digest="d", beginning="b")
+    hook = WebHook.objects.create(name="h", owner=somebody, schedule=schedule.schedule, digest="d", beginning="b")
     ended = make_run(state=State.SUCCEEDED, job="call_web_address", parameters={"url": "https://example.org/"})
     return {
         "SCHEDULE": schedule.pk,
@@ -189,7 +214,9 @@ def rows():
         "RUN": ended.pk,
         "COMMAND_RUN": make_run(state=State.SUCCEEDED).pk,
         "GOING": make_run().pk,
-        "USER": User.objects.create_user("somebody").pk,
+        "USER": somebody.pk,
+        "TOKEN": token.pk,
+        "HOOK": hook.pk,
         "GROUP": Group.objects.create(name="some group").pk,
         "SECRET": Secret.objects.create(name="some secret", sealed=b"", key_id="k").pk,
         "BLACKOUT": Blackout.objects.create(name="some time", zone="UTC", start_time="1:00", end_time="2:00").pk,
