@@ -21,6 +21,7 @@ from beat_config import reverting
 from beat_config.readable import lines
 from jobs.audited_admin import who
 from jobs.models import AuditEntry
+from jobs.named_list import NamedList
 
 _SHOWN = 4
 CHANGE = "beat_config.change_schedule"
@@ -38,7 +39,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
-class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class AuditEntryAdmin(NamedList, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     list_display = ("when", "by", "shown_action", "what", "changes")
     list_display_links = ("when",)
     list_filter = ("action", KindFilter, ("at", RangeDateTimeFilter))

@@ -17,6 +17,7 @@ from unfold.decorators import display
 
 from jobs import cancelling, catalogue, parents, permissions, run_log, run_page, starting, wording
 from jobs.models import Origin, RefusedMessage, Run
+from jobs.named_list import NamedList
 from jobs.refused_admin import RefusedMessageAdmin
 from jobs.run_log import Chunk, Cursor
 from jobs.states import ACTIVE, State
@@ -25,7 +26,7 @@ admin.site.register(RefusedMessage, RefusedMessageAdmin)
 
 
 @admin.register(Run)
-class RunAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class RunAdmin(NamedList, ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     list_display = ("number", "shown_state", "what", "due", "started", "took", "why")
     list_display_links = ("number", "what")
     list_filter = ("state", "origin", ("created_at", RangeDateTimeFilter))

@@ -15,11 +15,12 @@ from django.utils.formats import localize
 
 from jobs import audit
 from jobs.audit import Action
+from jobs.named_list import NamedList
 
 _BEFORE = "audit_before"
 
 
-class AuditedAdmin:
+class AuditedAdmin(NamedList):
     """To be mixed into a ModelAdmin, before it: writes audit entries where Django writes its own log.
 
     Django calls these hooks in the transaction of the change, when everything is stored.
@@ -45,11 +46,11 @@ class AuditedAdmin:
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Do what an action does to its rows, and its entries, in one transaction."""
-        view = super().changelist_view  # type: ignore[misc]  # ModelAdmin's
+        view = super().changelist_view
         if request.method != "POST":
-            return view(request, extra_context)  # type: ignore[no-any-return]
+            return view(request, extra_context)
         with transaction.atomic():
-            return view(request, extra_context)  # type: ignore[no-any-return]
+            return view(request, extra_context)
 
     def log_addition(self, request: HttpRequest, obj: Model, _message: Any) -> None:
         audit.record(who(request), Action.ADDED, obj, None, self.audited(_stored(obj)))

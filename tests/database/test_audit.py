@@ -162,3 +162,9 @@ def test_who_and_what_are_cut_to_what_the_table_holds():
 
     entry = AuditEntry.objects.get()
     assert (len(entry.by), len(entry.subject)) == (150, 200)
+
+
+def test_lists_are_called_by_what_they_list(admin_client):
+    for kind, title in (("jobs/run", "Runs"), ("auth/user", "Users"), ("jobs/refusedmessage", "Refused messages")):
+        page = admin_client.get(f"/admin/{kind}/").content.decode()
+        assert f"<title> {title} |" in " ".join(page.split()), kind
