@@ -104,6 +104,11 @@ class ScheduleList:
         }
         return render(request, "beat_config/deleted_schedules.html", context)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What hangs on a schedule, a web hook for one, goes with it, whoever may delete it by itself."""
+        going, counts, _lacking, kept = super().get_deleted_objects(objs, request)  # type: ignore[misc]  # ModelAdmin's
+        return going, counts, set(), kept
+
     def delete_model(self, request: HttpRequest, obj: Schedule) -> None:
         done = ACTIONS["delete"].do(Order([obj.pk], request.user, timezone.now()))
         if done.undo is not None:
