@@ -105,7 +105,7 @@ class ScheduleList:
         return render(request, "beat_config/deleted_schedules.html", context)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What hangs on a schedule, a web hook for one, goes with it, whoever may delete it by itself."""
+        """Let what hangs on a schedule, a web hook for one, go with it, whoever may delete that by itself."""
         going, counts, _lacking, kept = super().get_deleted_objects(objs, request)  # type: ignore[misc]  # ModelAdmin's
         return going, counts, set(), kept
 
