@@ -17,7 +17,7 @@ from jobs.errors import near_names
 from jobs.kinds import SecretReference
 
 LARGEST = 8_000_000
-# PyYAML reads a megabyte in about half a minute.
+# PyYAML is slow.
 LARGEST_YAML = 1_000_000
 
 

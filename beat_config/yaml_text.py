@@ -5,6 +5,7 @@ YAML 1.2. Aliases are refused: nine lines of them can stand for billions of valu
 """
 
 import re
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -36,8 +37,8 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        names: Counter[str] = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((name for name, count in names.items() if count > 1), None):
             raise yaml.YAMLError(f"{twice} is there twice (line {node.start_mark.line + 1} and below)")
         return super().construct_mapping(node, deep)
 
