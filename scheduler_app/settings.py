@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import dj_database_url
 from tzlocal import get_localzone_name
@@ -62,7 +63,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "ninja",  # for the style and script of the API's page
     "django_celery_beat",
     "jobs.apps.JobsConfig",
     "beat_config.apps.BeatConfig",
@@ -128,6 +128,8 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
+# The style and script of the API's page. Not as an application: each process would import it, and pydantic, for 12 MB.
+STATICFILES_DIRS = [("ninja", Path(str(importlib.util.find_spec("ninja").origin)).parent / "static" / "ninja")]  # type: ignore[union-attr]  # it is a dependency
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = int(timedelta(hours=1).total_seconds())
 
