@@ -57,7 +57,7 @@ INSTALLED_APPS = [
     "scheduler_app.web.apps.WebConfig",  # first: its start page takes the place of Unfold's
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py finds the pages: beat and workers do without them
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

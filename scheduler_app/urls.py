@@ -11,6 +11,8 @@ from scheduler_app.web.health import health
 from scheduler_app.web.login import login_link
 from scheduler_app.web.system import system
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("health/", health, name="health"),
