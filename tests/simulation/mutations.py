@@ -248,7 +248,11 @@ MUTATIONS = (
     ),
     Mutation(
         "a queued run is never sent again",
-        (Edit("jobs.dispatcher.Dispatcher.send_due", "dispatch_at=now + SEND_AGAIN_AFTER", "dispatch_at=None"),),
+        (
+            Edit("jobs.dispatcher.Dispatcher.send_due", "dispatch_at=now + SEND_AGAIN_AFTER", "dispatch_at=None"),
+            # Which takes it for one that is held, and sends it when nothing with its key goes on.
+            Edit("jobs.claims.release_left_behind", "_held_back()", "_held_back().none()"),
+        ),
     ),
     Mutation(
         "beat counts the time to its chores by the wall clock",
