@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("recording_process.py")
-SCHEDULES, SECONDS, KILLS = 20, 600, 8
+SCHEDULES, SECONDS, KILLS = 20, 1_800, 8
 END = NOW + timedelta(seconds=SECONDS)
 
 
